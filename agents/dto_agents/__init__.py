@@ -1,0 +1,1 @@
+"""Policies, experts, demonstrations, training, and the zoo of shipped weights."""

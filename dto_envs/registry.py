@@ -1,0 +1,145 @@
+"""One table with a row for every environment id; everything that depends on a task's constants reads it from here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import gymnasium
+
+from dto_envs.actions import ActionLayout, PenaltyParameters
+
+
+class MissingExtraError(ImportError):
+    """A room of this package needs libraries that are not installed; the message names the command that does."""
+
+
+class UnknownEnvError(ValueError):
+    """An environment id that is not registered; the message names the nearest ones."""
+
+
+@dataclass(frozen=True)
+class EnvRow:
+    """The constants of one environment.
+
+    Attributes:
+        id: Gymnasium id.
+        entry_point: ``module:Class`` that builds it.
+        kwargs: keyword arguments of the entry point.
+        layout: what an action means and how it is bounded.
+        horizon: steps until truncation.
+        headline: the record field that a board leads with, ``success`` or ``score``.
+        shard_size: inits per shard in an evaluation; part of the protocol, as batches are.
+        extra: the optional dependency group that it needs, or None for the core.
+    """
+
+    id: str
+    entry_point: str
+    layout: ActionLayout
+    horizon: int
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    headline: str = "success"
+    shard_size: int = 25
+    extra: str | None = None
+
+
+# Table IX of the DiffOG paper: bound 0.1 and alpha 4 on normalised velocities; Table XI: the penalty's parameters.
+# An action of 1 asks for 0.05 m or 0.5 rad in a step of 0.05 s: 1 m/s and 10 rad/s.
+ROBOMIMIC_LAYOUT = ActionLayout(
+    names=("vx", "vy", "vz", "wx", "wy", "wz", "gripper"),
+    trajectory=(0, 1, 2, 3, 4, 5),
+    low=(-1.0,) * 7,
+    high=(1.0,) * 7,
+    difference="acceleration",
+    dt=0.05,
+    bound=0.1,
+    alpha=4.0,
+    penalty=PenaltyParameters(step_size=0.03, tolerance=0.004, max_iterations=10_000),
+    units=("m/s",) * 3 + ("rad/s",) * 3 + ("1",),
+    scale=(1.0,) * 3 + (10.0,) * 3 + (1.0,),
+    groups=(("linear", (0, 1, 2)), ("rotational", (3, 4, 5))),
+)
+
+# The range of the recorded human actions is 12 to 511 and 25 to 511 px, so that the bound of 0.05 is the paper's
+# [12.475, 12.15] px. Table XI gives the tolerance in px: 0.1 px is 4e-4 of half that range.
+PUSHT_LAYOUT = ActionLayout(
+    names=("x", "y"),
+    trajectory=(0, 1),
+    low=(12.0, 25.0),
+    high=(511.0, 511.0),
+    difference="velocity",
+    dt=0.1,
+    bound=0.05,
+    alpha=1.0,
+    penalty=PenaltyParameters(step_size=0.1, tolerance=4e-4, max_iterations=1000),
+    units=("px", "px"),
+    scale=(249.5, 243.0),
+)
+
+
+def _robomimic(task: str) -> EnvRow:
+    return EnvRow(
+        id=f"dto/{task}-v0",
+        entry_point="dto_envs.robomimic:RobomimicEnv",
+        kwargs=MappingProxyType({"task": task}),
+        layout=ROBOMIMIC_LAYOUT,
+        horizon=400,
+        extra="robomimic",
+    )
+
+
+ENVS: Mapping[str, EnvRow] = MappingProxyType(
+    {
+        entry.id: entry
+        for entry in (
+            _robomimic("Lift"),
+            _robomimic("Can"),
+            _robomimic("Square"),
+            EnvRow(
+                id="dto/PushT-v0",
+                entry_point="dto_envs.pusht:PushTEnv",
+                layout=PUSHT_LAYOUT,
+                horizon=300,
+                headline="score",
+                shard_size=50,
+            ),
+        )
+    }
+)
+
+
+def row(env_id: str) -> EnvRow:
+    """The row of ``env_id``; raises :class:`UnknownEnvError` with the nearest ids where there is none."""
+    if env_id in ENVS:
+        return ENVS[env_id]
+    by_name = {known.lower(): known for known in ENVS}
+    nearest = difflib.get_close_matches(env_id.lower(), by_name, n=3, cutoff=0.4)
+    hint = ", ".join(by_name[name] for name in nearest) or ", ".join(ENVS)
+    raise UnknownEnvError(f"there is no environment {env_id!r}; did you mean {hint}?")
+
+
+def require(extra: str, *modules: str) -> None:
+    """Raise :class:`MissingExtraError` unless all ``modules`` can be imported; ``extra`` is the group that brings them."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"{' and '.join(missing)} not installed; run: pip install 'dto-envs[{extra}]'"
+        )
+
+
+def register_all() -> None:
+    """Register every row with Gymnasium; called once on import, harmless when repeated."""
+    for entry in ENVS.values():
+        if entry.id not in gymnasium.registry:
+            gymnasium.register(
+                id=entry.id,
+                entry_point=entry.entry_point,
+                max_episode_steps=entry.horizon,
+                kwargs=dict(entry.kwargs),
+                # The checker runs over every id in the tests; in a rollout it would cost every step.
+                disable_env_checker=True,
+            )

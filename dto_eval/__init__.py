@@ -1,0 +1,1 @@
+"""The harness: protocol, shards, rollouts, records, statistics, reports and leaderboards."""
