@@ -126,9 +126,7 @@ def require(extra: str, *modules: str) -> None:
     """Raise :class:`MissingExtraError` unless all ``modules`` can be imported; ``extra`` is the group that brings them."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise MissingExtraError(
-            f"{' and '.join(missing)} not installed; run: pip install 'dto-envs[{extra}]'"
-        )
+        raise MissingExtraError(f"{' and '.join(missing)} not installed; run: pip install 'dto-envs[{extra}]'")
 
 
 def register_all() -> None:

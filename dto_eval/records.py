@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-
 # Fields of an Episode that two runs of one protocol may differ in.
 TIMINGS = frozenset({"policy_ms", "filter_ms", "wall_s"})
 
