@@ -123,7 +123,7 @@ def row(env_id: str) -> EnvRow:
 
 
 def require(extra: str, *modules: str) -> None:
-    """Raise :class:`MissingExtraError` unless all ``modules`` can be imported; ``extra`` is the group that brings them."""
+    """Raise :class:`MissingExtraError` unless all ``modules`` can be imported; the group ``extra`` brings them."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(f"{' and '.join(missing)} not installed; run: pip install 'dto-envs[{extra}]'")
