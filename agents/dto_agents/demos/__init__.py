@@ -1,0 +1,1 @@
+"""Demonstrations: how they are stored, read, imported, collected and described."""
