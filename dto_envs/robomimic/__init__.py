@@ -1,0 +1,9 @@
+"""Lift, Can and Square on robosuite 1.5: the tasks of robomimic's benchmark, as Gymnasium environments."""
+
+from dto_envs.registry import require
+
+require("robomimic", "mujoco", "robosuite")
+
+from dto_envs.robomimic.env import RobomimicEnv  # noqa: E402
+
+__all__ = ["RobomimicEnv"]

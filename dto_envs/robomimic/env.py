@@ -1,0 +1,205 @@
+"""The Gymnasium environment around robosuite's Lift, PickPlaceCan and NutAssemblySquare."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import gymnasium
+import mujoco
+import numpy as np
+
+from dto_envs.registry import ROBOMIMIC_LAYOUT
+from dto_envs.robomimic.build import TASKS, make_robosuite_env, quiet, set_box_size
+
+STATE_KEYS = ("object-state", "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
+
+
+class RobomimicEnv(gymnasium.Env):
+    """One of robomimic's single-arm tasks: a Panda that lifts a cube, sorts a can or puts a square nut on its peg.
+
+    An action is 7 numbers in [-1, 1]: a translation of up to 0.05 m, a rotation vector of up to 0.5 rad, both in the
+    robot's base frame (parallel to the world's) and relative to the pose reached so far, and the gripper (+1 closes).
+
+    State observations are robomimic's low-dimensional ones, float64: robosuite's object-state, then position (m) and
+    quaternion (xyzw) of the end effector in the world frame, then the two finger positions (m). Square and Can: 14 + 3
+    + 4 + 2 = 23, Lift: 10 + 9 = 19. As in robosuite and so in robomimic's data sets, the object's pose relative to the
+    gripper (the first 7 numbers of Square and Can) uses the object's pose of the step before, and is zero at reset.
+
+    ``reset(seed=s)`` gives the state that robosuite's hard reset gives under ``numpy.random.default_rng(s)``, in any
+    process and after any history, at the cost of a soft reset; the size of Lift's cube is part of it.
+
+    Example::
+
+        import gymnasium as gym
+        import dto_envs
+
+        env = gym.make("dto/Square-v0")
+        observation, info = env.reset(seed=100_000)
+        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+    """
+
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+
+    def __init__(
+        self,
+        task: str = "Square",
+        obs_type: Literal["state"] = "state",
+        render_mode: str | None = None,
+        terminate_on_success: bool = True,
+    ) -> None:
+        """Build the simulator.
+
+        Args:
+            task: "Lift", "Can" or "Square".
+            obs_type: what an observation holds.
+            render_mode: None or "rgb_array".
+            terminate_on_success: end the episode at success; False to run on to the horizon.
+
+        Raises:
+            ValueError: an argument has no such value; raised before anything is built.
+        """
+        if task not in TASKS:
+            raise ValueError(f"there is no robomimic task {task!r}; choose one of {', '.join(TASKS)}")
+        self.task = task
+        self.obs_type = obs_type
+        self.render_mode = render_mode
+        self.terminate_on_success = terminate_on_success
+        self.action_layout = ROBOMIMIC_LAYOUT
+        self.robosuite_env = make_robosuite_env(TASKS[task])
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (7,), np.float32)
+        size = self._state_vector(self.robosuite_env.reset()).size
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
+        self._success = False
+        self._ready = False
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """MuJoCo's compiled model."""
+        return self.robosuite_env.sim.model._model
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """MuJoCo's simulation state."""
+        return self.robosuite_env.sim.data._data
+
+    @property
+    def object_size(self) -> np.ndarray | None:
+        """(3,) half sizes of the sampled box, m; None where the model is always the same."""
+        box = TASKS[self.task].box
+        return None if box is None else np.array(self.model.geom(f"{box}_g0").size)
+
+    def get_state(self) -> np.ndarray:
+        """The flattened MuJoCo state, (1 + nq + nv,): time, positions, velocities; what ``reset`` restores."""
+        return np.concatenate([[self.data.time], self.data.qpos, self.data.qvel])
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: fixes the initial state; None draws the next one from this environment's generator.
+            options: ``{"state": flattened MuJoCo state}`` restores time, positions and velocities as robomimic's data
+                sets store them. The gripper's command and the controller's goal start afresh, and the arm's restored
+                joints become the posture that its null space keeps. Lift's cube keeps the size of ``seed``, or without
+                one the size that it has.
+
+        Returns:
+            The observation and info with ``init_hash``, ``success`` and ``score``.
+
+        Raises:
+            ValueError: an unknown option, or a state of the wrong size or with values that are not finite.
+        """
+        state = self._checked_state(options)
+        super().reset(seed=seed)
+        if state is None or seed is not None:
+            drawn = int(self.np_random.integers(2**31)) if seed is None else seed
+            self._sample(drawn)
+        if state is None:
+            state = self.get_state()
+        raw = self._restore(state)
+        self._success = False
+        self._ready = True
+        return self._state_vector(raw), {"init_hash": self._init_hash(), "success": False, "score": 0.0}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Execute one action for 0.05 s.
+
+        Args:
+            action: (7,) in [-1, 1]; beyond it robosuite clips.
+
+        Returns:
+            Observation, reward (robosuite's sparse one: 1 at success), terminated, truncated (always False), info.
+
+        Raises:
+            ValueError: the action has the wrong shape or is not finite.
+        """
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != (7,) or not np.isfinite(action).all():
+            raise ValueError(f"an action is 7 finite numbers in [-1, 1], got {action!r}")
+        if not self._ready:
+            raise gymnasium.error.ResetNeeded("call reset before step")
+        raw, reward, _, _ = self.robosuite_env.step(action)
+        success = bool(reward >= 1.0)
+        self._success |= success
+        info = {"success": success, "score": float(self._success)}
+        return self._state_vector(raw), float(reward), success and self.terminate_on_success, False, info
+
+    def close(self) -> None:
+        """Release the simulator."""
+        self._ready = False
+
+    def _checked_state(self, options: dict[str, Any] | None) -> np.ndarray | None:
+        if not options:
+            return None
+        if set(options) != {"state"}:
+            raise ValueError(f"reset takes the option 'state' only, got {', '.join(map(repr, options))}")
+        state = np.array(options["state"], dtype=np.float64)
+        expected = (1 + self.model.nq + self.model.nv,)
+        if state.shape != expected or not np.isfinite(state).all():
+            raise ValueError(
+                f"the state of {self.task} is {expected[0]} finite numbers (time, {self.model.nq} positions, "
+                f"{self.model.nv} velocities), got shape {state.shape}"
+            )
+        return state
+
+    def _sample(self, seed: int) -> None:
+        """Draw an initial state as robosuite's hard reset does under ``default_rng(seed)``."""
+        env = self.robosuite_env
+        # In place: the placement samplers hold a reference to this generator.
+        env.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
+        task = TASKS[self.task]
+        if task.box is not None:
+            half_size = np.array([env.rng.uniform(*task.box_size) for _ in range(3)])
+            set_box_size(self.model, task.box, half_size)
+            env.cube.size = half_size
+        with quiet():
+            env.reset()
+
+    def _restore(self, state: np.ndarray) -> Any:
+        """Put the simulator into ``state`` with everything else as new; returns robosuite's observations."""
+        env = self.robosuite_env
+        env.sim.reset()
+        env.sim.set_state_from_flattened(state)
+        env.sim.forward()
+        robot = env.robots[0]
+        robot.gripper["right"].current_action = np.zeros(1)
+        robot.part_controllers["right"].update_initial_joints(self.data.qpos[robot._ref_joint_pos_indexes])
+        env.timestep = 0
+        env.done = False
+        env._obs_cache = {}
+        for observable in env._observables.values():
+            observable.reset()
+        env.sim.forward()
+        return env._get_observations(force_update=True)
+
+    def _state_vector(self, raw: dict[str, np.ndarray]) -> np.ndarray:
+        return np.concatenate([raw[key] for key in STATE_KEYS])
+
+    def _init_hash(self) -> str:
+        digest = hashlib.sha256(self.get_state().astype("<f8").tobytes())
+        digest.update(self.data.act.astype("<f8").tobytes())
+        if self.object_size is not None:
+            digest.update(self.object_size.astype("<f8").tobytes())
+        return digest.hexdigest()
