@@ -1,0 +1,264 @@
+"""Agents by name: which base and which filter a name stands for, which trained members it has, how one is built."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from dto_agents import zoo
+from dto_agents.base import Agent, FilteredAgent
+from dto_agents.simple import HoldAgent, RandomAgent
+from dto_envs.actions import ActionLayout
+from dto_envs.registry import row
+
+BASES = ("diffusion", "expert", "random", "hold")
+PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
+LEARNED_FILTERS = ("matrix", "diffog", "diffog-refine")
+NAMES = ("expert", "random", "hold", "base", *PLAIN_FILTERS, *LEARNED_FILTERS)
+
+ONLY = "only"  # the member of agents that have no weights
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What an agent is made of.
+
+    Attributes:
+        base: one of :data:`BASES`, or ``module:Class``.
+        filter: one of :data:`PLAIN_FILTERS` or :data:`LEARNED_FILTERS`, ``module:Class``, or None.
+    """
+
+    base: str
+    filter: str | None = None
+
+
+@dataclass(frozen=True)
+class MemberInfo:
+    """One trained policy that an agent can be built from.
+
+    Attributes:
+        name: ``seed<k>``, or ``only`` for agents without weights.
+        training_seed: seed of the training run, None without weights.
+        checkpoint: name of the checkpoint, None without weights.
+        weights: file -> SHA-256 of every weights file the member reads, files relative to their zoo's root.
+    """
+
+    name: str
+    training_seed: int | None = None
+    checkpoint: str | None = None
+    weights: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def compose(name: str | None = None, *, base: str | None = None, filter: str | None = None) -> Composition:
+    """Resolve an agent's name.
+
+    Args:
+        name: one of :data:`NAMES`, or ``module:Class``. Where ``base`` or ``filter`` is given it is only a label.
+        base: name of the base policy; ``diffusion`` where only a filter is given.
+        filter: name of the action filter.
+
+    Raises:
+        ValueError: a name that is not known; lists those that are.
+    """
+    if base is not None or filter is not None:
+        composition = Composition("diffusion" if base in (None, "base") else base, filter)
+    elif name is None:
+        raise ValueError("name an agent, or a base and a filter")
+    elif name in (*PLAIN_FILTERS, *LEARNED_FILTERS):
+        composition = Composition("diffusion", name)
+    else:
+        composition = Composition("diffusion" if name == "base" else name)
+    known_filters = (*PLAIN_FILTERS, *LEARNED_FILTERS)
+    if composition.base not in BASES and ":" not in composition.base:
+        what, known = ("base", BASES) if base is not None else ("agent", NAMES)
+        raise ValueError(f"there is no {what} {composition.base!r}; choose from {', '.join(known)}, or module:Class")
+    if composition.filter is not None and composition.filter not in known_filters and ":" not in composition.filter:
+        raise ValueError(
+            f"there is no filter {composition.filter!r}; choose from {', '.join(known_filters)}, or module:Class"
+        )
+    return composition
+
+
+def members(
+    name: str | None,
+    env_id: str,
+    *,
+    base: str | None = None,
+    filter: str | None = None,
+    weights: Path | None = None,
+) -> tuple[MemberInfo, ...]:
+    """The members of an agent, by training seed; a single one called ``only`` where nothing is trained.
+
+    Where base and filter are both trained, a member is a seed that both have.
+
+    Args:
+        name: see :func:`compose`.
+        env_id: environment id.
+        base: see :func:`compose`.
+        filter: see :func:`compose`.
+        weights: root of a zoo of one's own, ``<Task>/<agent>/seed<k>.safetensors``; None for the shipped one.
+
+    Raises:
+        dto_agents.zoo.MissingWeightsError: something is not trained; names the command that trains it.
+        dto_agents.zoo.DamagedWeightsError: a file differs from its card.
+    """
+    composition = compose(name, base=base, filter=filter)
+    row(env_id)
+    trained = [composition.base] if composition.base == "diffusion" else []
+    trained += [composition.filter] if composition.filter in LEARNED_FILTERS else []
+    if not trained:
+        return (MemberInfo(ONLY),)
+    zoos = [{entry.seed: entry for entry in zoo.list_members(part, env_id, weights)} for part in trained]
+    seeds = sorted(set.intersection(*(set(entries) for entries in zoos)))
+    if not seeds:
+        raise zoo.MissingWeightsError(f"no training seed has weights of both {' and '.join(trained)} for {env_id}")
+    return tuple(
+        MemberInfo(
+            name=f"seed{seed}",
+            training_seed=seed,
+            checkpoint=f"step{zoos[-1][seed].card.get('steps', '')}",
+            weights=MappingProxyType({entries[seed].label: entries[seed].sha256 for entries in zoos}),
+        )
+        for seed in seeds
+    )
+
+
+def make_agent(
+    name: str | None,
+    env_id: str,
+    member: str = ONLY,
+    *,
+    base: str | None = None,
+    filter: str | None = None,
+    weights: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Agent:
+    """Build an agent.
+
+    Args:
+        name: see :func:`compose`.
+        env_id: environment id.
+        member: name of one of :func:`members`; ignored by parts without weights.
+        base: see :func:`compose`.
+        filter: see :func:`compose`.
+        weights: see :func:`members`.
+        options: keyword arguments of the filter, such as ``bound`` and ``alpha``.
+
+    Returns:
+        The base itself where there is no filter, else a :class:`dto_agents.base.FilteredAgent`.
+
+    Raises:
+        ValueError: unknown names, options without a filter, or options that the filter does not know.
+    """
+    composition = compose(name, base=base, filter=filter)
+    layout = row(env_id).layout
+    if options and composition.filter is None:
+        raise ValueError(f"filter options {', '.join(options)} were given, but the agent has no filter")
+    agent = _make_base(composition.base, env_id, member, weights)
+    if composition.filter is None:
+        return agent
+    action_filter = make_action_filter(composition.filter, env_id, member, weights=weights, options=options)
+    return FilteredAgent(agent, action_filter, layout)
+
+
+def make_action_filter(
+    name: str,
+    env_id: str,
+    member: str = ONLY,
+    *,
+    weights: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    """Build an action filter by name for the layout of ``env_id``; arguments as in :func:`make_agent`."""
+    options = dict(options or {})
+    layout = row(env_id).layout
+    try:
+        if name in LEARNED_FILTERS:
+            from dto_agents.diffog.policy import load_filter
+
+            return load_filter(zoo.find_member(name, env_id, member, weights), env_id, **options)
+        if name in PLAIN_FILTERS:
+            from dto_envs.filters import make_filter
+
+            return make_filter(name, layout, **options)
+        return load_class(name)(layout, **options)
+    except TypeError as error:
+        raise ValueError(f"filter {name!r} does not take these options ({options}): {error}") from error
+
+
+def load_class(location: str) -> Callable[..., Any]:
+    """Import ``package.module:Class``, or ``path/to/file.py:Class``; the working directory is searched too.
+
+    Raises:
+        ValueError: no such module or class, or the module fails to import.
+    """
+    module_name, _, attribute = location.rpartition(":")
+    try:
+        with _working_directory_on_path():
+            module = _load_file(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+        found = getattr(module, attribute)
+    except (ImportError, OSError, AttributeError, SyntaxError) as error:
+        raise ValueError(f"cannot load {location!r}: {error}; write module:Class or path/to/file.py:Class") from error
+    if not callable(found):
+        raise ValueError(f"{location!r} is not a class")
+    return found
+
+
+def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Agent:
+    if name == "random":
+        return RandomAgent(env_id)
+    if name == "hold":
+        return HoldAgent(env_id)
+    if name == "expert":
+        from dto_agents.experts import make_expert
+
+        return make_expert(env_id)
+    if name == "diffusion":
+        from dto_agents.diffusion.policy import load_policy
+
+        return load_policy(zoo.find_member("diffusion", env_id, member, weights), env_id)
+    return _make_own(name, env_id)
+
+
+def _make_own(location: str, env_id: str) -> Agent:
+    build = load_class(location)
+    try:
+        takes_env_id = "env_id" in inspect.signature(build).parameters
+        agent = build(env_id=env_id) if takes_env_id else build()
+    except TypeError as error:
+        raise ValueError(
+            f"cannot build {location!r}: {error}; its constructor is called with env_id=... if it takes that, "
+            "else with nothing"
+        ) from error
+    missing = [method for method in ("reset", "act") if not callable(getattr(agent, method, None))]
+    if missing:
+        raise ValueError(f"{location!r} is no agent: it lacks {' and '.join(missing)}; see dto_agents.base.Agent")
+    return agent
+
+
+@contextlib.contextmanager
+def _working_directory_on_path() -> Iterator[None]:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
+
+
+def _load_file(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,165 @@
+"""Where trained weights live: ``<root>/<Task>/<agent>/seed<k>.safetensors`` beside a ``.json`` card of the same name.
+
+The package ships one such root; ``dto-train`` writes another. A weights file is complete in itself: its header says
+what to build, its tensors fill it. The card tells people where the file came from and pins its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dto_envs.registry import row
+
+if TYPE_CHECKING:
+    import torch
+
+SHIPPED = Path(__file__).parent / "zoo"
+
+
+class MissingWeightsError(FileNotFoundError):
+    """No trained weights where they were looked for; the message names the command that makes them."""
+
+    def __str__(self) -> str:
+        """The message alone, without the errno decoration of its parent."""
+        return str(self.args[0])
+
+
+class DamagedWeightsError(ValueError):
+    """A weights file or its card cannot be read, or the file is not the one that its card describes."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trained member of a zoo.
+
+    Attributes:
+        name: ``seed<k>``.
+        seed: training seed k.
+        path: its weights file.
+        label: path relative to the zoo's root, with forward slashes.
+        sha256: SHA-256 of the weights file, as the card states and the file was found to have.
+        card: the JSON card.
+    """
+
+    name: str
+    seed: int
+    path: Path
+    label: str
+    sha256: str
+    card: Mapping[str, Any]
+
+
+def task_name(env_id: str) -> str:
+    """``dto/PushT-v0`` -> ``PushT``; raises :class:`dto_envs.registry.UnknownEnvError` for ids that do not exist."""
+    return row(env_id).id.split("/")[-1].rsplit("-v", 1)[0]
+
+
+def member_path(agent: str, env_id: str, seed: int, root: Path | None = None) -> Path:
+    """Where the weights of ``agent`` trained with ``seed`` belong; the file need not exist."""
+    return Path(root or SHIPPED) / task_name(env_id) / agent / f"seed{seed}.safetensors"
+
+
+def list_members(agent: str, env_id: str, root: Path | None = None) -> tuple[Entry, ...]:
+    """All members of ``agent`` on ``env_id``, by seed.
+
+    Args:
+        agent: ``diffusion``, ``matrix``, ``diffog`` or ``diffog-refine``.
+        env_id: environment id.
+        root: a zoo's root folder; None for the shipped one.
+
+    Raises:
+        MissingWeightsError: there are none.
+        DamagedWeightsError: a card is missing or unreadable, or a file does not have its card's SHA-256.
+    """
+    folder = member_path(agent, env_id, 0, root).parent
+    found = {
+        int(match[1]): path
+        for path in folder.glob("seed*.safetensors")
+        if (match := re.fullmatch(r"seed(\d+)\.safetensors", path.name))
+    }
+    if not found:
+        source = "--data DEMONSTRATIONS" if agent == "diffusion" else "--data DEMONSTRATIONS --base WEIGHTS"
+        raise MissingWeightsError(
+            f"no weights of {agent!r} for {env_id} in {folder}; train them with: "
+            f"dto-train --agent {agent} --env {env_id} {source} --seed 42"
+        )
+    return tuple(_entry(seed, found[seed]) for seed in sorted(found))
+
+
+def find_member(agent: str, env_id: str, name: str, root: Path | None = None) -> Entry:
+    """The member called ``name``; raises as :func:`list_members`, and with the names there are."""
+    entries = list_members(agent, env_id, root)
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    known = ", ".join(entry.name for entry in entries)
+    raise MissingWeightsError(f"no member {name!r} of {agent!r} for {env_id}; there are: {known}")
+
+
+def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read a weights file.
+
+    Args:
+        path: the file.
+        kind: what it must hold, such as ``diffusion``.
+
+    Returns:
+        The description in its header and its tensors as float32 (float16 is how weights are shipped; float64
+        tensors, which hold physical ranges, keep their precision).
+
+    Raises:
+        DamagedWeightsError: not a safetensors file, or one of another kind.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("description", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise DamagedWeightsError(f"cannot read weights {path}: {error}") from error
+    if not isinstance(header, dict) or header.get("kind") != kind:
+        raise DamagedWeightsError(f"{path} does not hold weights of {kind!r}, written by dto-train")
+    half = torch.float16
+    return header, {name: value.float() if value.dtype == half else value for name, value in tensors.items()}
+
+
+def write(path: Path, tensors: Mapping[str, torch.Tensor], description: dict[str, Any], card: dict[str, Any]) -> str:
+    """Write a weights file with float32 tensors rounded to float16, and its card; returns the file's SHA-256.
+
+    The card is written last: a file without one was interrupted.
+    """
+    import torch
+    from safetensors.torch import save
+
+    rounded = {
+        name: (value.half() if value.dtype == torch.float32 else value).contiguous() for name, value in tensors.items()
+    }
+    content = save(rounded, metadata={"description": json.dumps(description, sort_keys=True)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    card = {**card, "weights_sha256": sha256, "weights_bytes": len(content)}
+    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return sha256
+
+
+def _entry(seed: int, path: Path) -> Entry:
+    card_path = path.with_suffix(".json")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        stated = card["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedWeightsError(f"cannot read the card {card_path} of {path.name}: {error!r}") from error
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()
+    if actual != stated:
+        raise DamagedWeightsError(f"{path} has SHA-256 {actual}, but its card says {stated}; fetch or train it again")
+    label = "/".join(path.parts[-3:])
+    return Entry(name=f"seed{seed}", seed=seed, path=path, label=label, sha256=actual, card=card)
