@@ -1,0 +1,136 @@
+"""Push-T as pictures, in the look of the recorded data set. Nothing here needs a screen, except :class:`Window`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+import pygame  # noqa: E402
+
+from dto_envs.pusht.geometry import BAR, GOAL_ANGLE, GOAL_X, GOAL_Y, STEM  # noqa: E402
+from dto_envs.pusht.physics import AGENT_RADIUS, WALLS  # noqa: E402
+
+SIZE = 512
+WHITE = (255, 255, 255)
+WALL = (211, 211, 211)
+GOAL = (144, 238, 144)
+BLOCK_EDGE, BLOCK = (119, 136, 153), (143, 163, 184)
+AGENT_EDGE, AGENT = (65, 105, 225), (78, 126, 255)
+TARGET = (255, 0, 0)
+EDGE_WIDTH = 5
+
+
+def _corners(piece: Sequence[tuple[float, float]], x: float, y: float, angle: float) -> list[tuple[int, int]]:
+    """Corners of a piece of the T at a pose, in whole px."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return [(round(x + cos * u - sin * v), round(y + sin * u + cos * v)) for u, v in piece]
+
+
+def _round_line(canvas: pygame.Surface, color: tuple, start: tuple[int, int], end: tuple[int, int]) -> None:
+    pygame.draw.line(canvas, color, start, end, EDGE_WIDTH)
+    pygame.draw.circle(canvas, color, start, EDGE_WIDTH // 2)
+    pygame.draw.circle(canvas, color, end, EDGE_WIDTH // 2)
+
+
+def _background() -> pygame.Surface:
+    canvas = pygame.Surface((SIZE, SIZE), depth=32, masks=(0xFF0000, 0xFF00, 0xFF, 0))
+    canvas.fill(WHITE)
+    for piece in (BAR, STEM):
+        pygame.draw.polygon(canvas, GOAL, _corners(piece, GOAL_X, GOAL_Y, GOAL_ANGLE))
+    for start, end in WALLS:
+        _round_line(canvas, WALL, start, end)
+    return canvas
+
+
+class Painter:
+    """Paints states on one canvas that it keeps, over a background that is drawn once."""
+
+    def __init__(self) -> None:
+        """Draw walls and goal."""
+        self._background = _background()
+        self._canvas = self._background.copy()
+
+    def paint(self, state: Sequence[float], target: Sequence[float] | None = None) -> pygame.Surface:
+        """Paint agent, block and, where given, the target.
+
+        Args:
+            state: agent x, agent y, block x, block y in px, block angle in rad.
+            target: the last action in px, marked by a red cross; None for no mark.
+
+        Returns:
+            The canvas, 512 x 512 px; the next call paints over it.
+        """
+        canvas = self._canvas
+        canvas.blit(self._background, (0, 0))
+        agent_x, agent_y, x, y, angle = state
+        agent = (round(agent_x), round(agent_y))
+        pygame.draw.circle(canvas, AGENT_EDGE, agent, AGENT_RADIUS)
+        pygame.draw.circle(canvas, AGENT, agent, AGENT_RADIUS - 4)
+        for piece in (BAR, STEM):
+            corners = _corners(piece, x, y, angle)
+            pygame.draw.polygon(canvas, BLOCK, corners)
+            for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
+                _round_line(canvas, BLOCK_EDGE, start, end)
+        if target is not None:
+            u, v = round(target[0]), round(target[1])
+            pygame.draw.line(canvas, TARGET, (u - 20, v), (u + 20, v), 5)
+            pygame.draw.line(canvas, TARGET, (u, v - 20), (u, v + 20), 5)
+        return canvas
+
+
+def pixels(canvas: pygame.Surface, size: int = SIZE) -> np.ndarray:
+    """A canvas as an image (size, size, 3) uint8.
+
+    A smaller size is sampled bilinearly at the new pixels' centres, as the recorded images were (no area averaging).
+    """
+    packed = pygame.surfarray.pixels2d(canvas).T
+    if size == SIZE:
+        return _unpack(packed)
+    at = (np.arange(size) + 0.5) * (SIZE / size) - 0.5
+    first = np.floor(at).astype(int)
+    weight = (at - first).astype(np.float32)
+    down, right = weight[:, None, None], weight[None, :, None]
+    upper, lower = packed[first], packed[first + 1]
+    above = _unpack(upper[:, first]) * (1 - right) + _unpack(upper[:, first + 1]) * right
+    below = _unpack(lower[:, first]) * (1 - right) + _unpack(lower[:, first + 1]) * right
+    return np.rint(above * (1 - down) + below * down).astype(np.uint8)
+
+
+def _unpack(packed: np.ndarray) -> np.ndarray:
+    """Colours (H, W, 3) uint8 of 32-bit pixels (H, W) that hold red, green and blue from the third byte down."""
+    return np.stack([packed >> 16, packed >> 8, packed], axis=-1).astype(np.uint8)
+
+
+class Window:
+    """A window on the screen that shows canvases at a given rate."""
+
+    def __init__(self, title: str, fps: int) -> None:
+        """Open the window; raises RuntimeError where the machine has no screen."""
+        try:
+            pygame.display.init()
+            # Without a screen SDL quietly falls back to a driver that shows nothing; one asked for by name is fine.
+            if pygame.display.get_driver() in ("offscreen", "dummy") and not os.environ.get("SDL_VIDEODRIVER"):
+                pygame.display.quit()
+                raise pygame.error("no video device")
+            self._window = pygame.display.set_mode((SIZE, SIZE))
+        except pygame.error as error:
+            raise RuntimeError(
+                f"render_mode='human' needs a screen: {error}; use render_mode='rgb_array' instead"
+            ) from error
+        pygame.display.set_caption(title)
+        self._clock = pygame.time.Clock()
+        self._fps = fps
+
+    def show(self, canvas: pygame.Surface) -> None:
+        """Show a canvas and wait for the frame's time to pass."""
+        self._window.blit(canvas, (0, 0))
+        pygame.event.pump()
+        pygame.display.update()
+        self._clock.tick(self._fps)
+
+    def close(self) -> None:
+        """Close the window."""
+        pygame.display.quit()
