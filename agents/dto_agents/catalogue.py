@@ -16,7 +16,6 @@ from typing import Any
 from dto_agents import zoo
 from dto_agents.base import Agent, FilteredAgent
 from dto_agents.simple import HoldAgent, RandomAgent
-from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
 BASES = ("diffusion", "expert", "random", "hold")

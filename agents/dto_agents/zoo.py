@@ -7,6 +7,7 @@ what to build, its tensors fill it. The card tells people where the file came fr
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import re
 from collections.abc import Mapping
@@ -24,10 +25,6 @@ SHIPPED = Path(__file__).parent / "zoo"
 
 class MissingWeightsError(FileNotFoundError):
     """No trained weights where they were looked for; the message names the command that makes them."""
-
-    def __str__(self) -> str:
-        """The message alone, without the errno decoration of its parent."""
-        return str(self.args[0])
 
 
 class DamagedWeightsError(ValueError):
@@ -149,6 +146,30 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], description: dict[str
     card = {**card, "weights_sha256": sha256, "weights_bytes": len(content)}
     path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return sha256
+
+
+def claim(agent: str, env_id: str, seed: int, root: Path) -> Path:
+    """Where a training run will write its weights; raises FileExistsError where that has been done already."""
+    path = member_path(agent, env_id, seed, root)
+    if path.exists():
+        raise FileExistsError(f"{path} is already trained; pass another --out or --seed, or delete it")
+    return path
+
+
+def make_card(agent: str, env_id: str, seed: int, *, recipe: dict, data: dict, parameters: int) -> dict[str, Any]:
+    """A card without the file's hash, which :func:`write` adds, and with no measured success yet."""
+    packages = ("torch", "numpy", "diffusers")
+    return {
+        "agent": agent,
+        "env_id": env_id,
+        "seed": seed,
+        "steps": recipe["steps"],
+        "recipe": recipe,
+        "data": data,
+        "parameters": parameters,
+        "versions": {package: importlib.metadata.version(package) for package in packages},
+        "measured": None,
+    }
 
 
 def _entry(seed: int, path: Path) -> Entry:

@@ -1,0 +1,1 @@
+"""Diffusion policy on state observations (Chi et al. 2023): recipes, networks, training windows, policy, training."""

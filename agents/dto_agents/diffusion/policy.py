@@ -1,0 +1,161 @@
+"""A trained diffusion policy as an agent: DDIM sampling whose actions do not depend on the rest of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor, nn
+
+from dto_agents import zoo
+from dto_agents.diffusion.networks import build_denoiser
+from dto_agents.diffusion.recipe import DiffusionRecipe
+from dto_agents.diffusion.windows import Range
+from dto_agents.simple import state_of
+from dto_envs.actions import ActionLayout
+from dto_envs.registry import row
+
+KIND = "diffusion"
+
+# The denoiser only ever sees batches of this many rows. Matrix libraries choose their algorithm by the shape, so that
+# a row's last bits would otherwise depend on how many neighbours it has.
+BATCH = 32
+
+
+def make_scheduler(recipe: DiffusionRecipe) -> DDIMScheduler:
+    """The noise schedule of training and sampling: squared cosine (Nichol and Dhariwal 2021), noise prediction."""
+    scheduler = DDIMScheduler(
+        num_train_timesteps=recipe.train_timesteps,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="epsilon",
+        clip_sample=True,
+        clip_sample_range=1.0,
+        set_alpha_to_one=True,
+    )
+    scheduler.set_timesteps(recipe.inference_steps)
+    return scheduler
+
+
+class DiffusionPolicy:
+    """Samples an action sequence from noise, conditioned on the last observations (Chi et al. 2023).
+
+    The sequence starts at the oldest observation; what is returned starts at the current one.
+
+    Attributes:
+        n_obs_steps: observations that ``act`` sees.
+        n_action_steps: actions of a chunk that are executed.
+    """
+
+    def __init__(self, denoiser: nn.Module, recipe: DiffusionRecipe, layout: ActionLayout, observed: Range) -> None:
+        """A policy from a trained denoiser, the recipe it was trained by and the observations' range."""
+        self.n_obs_steps = recipe.n_obs_steps
+        self.n_action_steps = recipe.n_action_steps
+        self._denoiser = denoiser.eval().requires_grad_(False)
+        self._scheduler = make_scheduler(recipe)
+        self._layout = layout
+        self._observed = observed
+        self._shape = (recipe.horizon, layout.size)
+        self._generators: list[torch.Generator] = []
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Begin one episode per seed."""
+        self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+    def act(self, observations: Any) -> np.ndarray:
+        """Sample one chunk per episode.
+
+        Args:
+            observations: (B, n_obs_steps, D) state observations, oldest first, or a dictionary with them as "state".
+
+        Returns:
+            (B, horizon - n_obs_steps + 1, D_a) float32 in environment units.
+
+        Raises:
+            ValueError: the batch does not fit the reset, or the observations do not fit the weights.
+        """
+        states = state_of(observations)
+        expected = (len(self._generators), self.n_obs_steps, len(self._observed.low))
+        if states.shape != expected:
+            raise ValueError(
+                f"observations have shape {states.shape}; this policy was reset and trained for {expected}"
+            )
+        normalized = self.sample(torch.from_numpy(np.ascontiguousarray(states, dtype=np.float64)))
+        raw = self._layout.denormalize(normalized.double())
+        return raw[:, self.n_obs_steps - 1 :].float().numpy()
+
+    @torch.inference_mode()
+    def sample(self, states: Tensor) -> Tensor:
+        """Sample whole sequences.
+
+        Args:
+            states: (B, n_obs_steps, D) float64 in environment units, one row per episode of the last reset.
+
+        Returns:
+            (B, horizon, D_a) float32, normalised, in [-1, 1].
+        """
+        noise = torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators])
+        condition = self._observed.normalize(states).flatten(1)
+        padding = -len(noise) % BATCH
+        noise = torch.cat([noise, noise.new_zeros(padding, *self._shape)])
+        condition = torch.cat([condition, condition.new_zeros(padding, condition.shape[1])])
+        parts = [
+            self._denoise(part, given) for part, given in zip(noise.split(BATCH), condition.split(BATCH), strict=True)
+        ]
+        return torch.cat(parts)[: len(states)]
+
+    def _denoise(self, sequence: Tensor, condition: Tensor) -> Tensor:
+        for timestep in self._scheduler.timesteps:
+            predicted = self._denoiser(sequence, timestep.expand(len(sequence)), condition)
+            sequence = self._scheduler.step(predicted, timestep, sequence).prev_sample  # type: ignore[union-attr, arg-type]
+        return sequence.clamp(-1.0, 1.0)
+
+
+def describe(recipe: DiffusionRecipe, env_id: str, observed: Range) -> dict[str, Any]:
+    """What a weights file says of itself, enough to build the policy again."""
+    return {"kind": KIND, "env_id": env_id, "recipe": asdict(recipe), "state_size": len(observed.low)}
+
+
+def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DiffusionPolicy:
+    """Build the policy from what :func:`describe` wrote and the tensors beside it.
+
+    Raises:
+        ValueError: the tensors do not fill the network that the description names.
+    """
+    recipe = DiffusionRecipe(**description["recipe"])
+    layout = row(description["env_id"]).layout
+    denoiser = make_denoiser(recipe, layout.size, int(description["state_size"]))
+    network = {name.removeprefix("denoiser."): value for name, value in tensors.items() if name.startswith("denoiser.")}
+    denoiser.load_state_dict(network)
+    observed = Range(tensors["observation.low"].double(), tensors["observation.high"].double())
+    return DiffusionPolicy(denoiser, recipe, layout, observed)
+
+
+def make_denoiser(recipe: DiffusionRecipe, action_size: int, state_size: int) -> nn.Module:
+    """The untrained network of a recipe."""
+    return build_denoiser(
+        recipe.denoiser,
+        width=recipe.width,
+        blocks=recipe.blocks,
+        horizon=recipe.horizon,
+        action_size=action_size,
+        condition_size=recipe.n_obs_steps * state_size,
+    )
+
+
+def load_policy(entry: zoo.Entry, env_id: str) -> DiffusionPolicy:
+    """The policy of a zoo's member.
+
+    Raises:
+        dto_agents.zoo.DamagedWeightsError: the file does not hold a diffusion policy for ``env_id``.
+    """
+    description, tensors = zoo.read(entry.path, KIND)
+    if description.get("env_id") != env_id:
+        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {description.get('env_id')}, not for {env_id}")
+    try:
+        return build_policy(description, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise zoo.DamagedWeightsError(f"{entry.path} does not fill the network it describes: {error}") from error

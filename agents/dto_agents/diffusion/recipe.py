@@ -1,0 +1,94 @@
+"""How a diffusion policy is built and trained: one frozen recipe per environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class DiffusionRecipe:
+    """Everything but data and seed that a trained diffusion policy depends on.
+
+    Attributes:
+        denoiser: ``mlp``, or ``unet`` for Diffusion Policy's conditional 1-D U-Net, ten times slower on a CPU.
+        width: width of the MLP, or channels of the U-Net's first level (doubled at each of its three levels).
+        blocks: residual blocks of the MLP.
+        horizon: length of the denoised action sequence; its first action belongs to the oldest observation.
+        n_obs_steps: observations that condition a sequence.
+        n_action_steps: actions executed before the next inference.
+        train_timesteps: noise levels of DDPM training.
+        inference_steps: DDIM steps of an inference.
+        steps: optimiser steps.
+        batch_size: windows per step.
+        learning_rate: peak learning rate; warmed up linearly, then a cosine down to zero.
+        warmup_steps: steps of the linear warm-up.
+        weight_decay: AdamW's weight decay.
+        observation_noise: standard deviation of the Gaussian noise on normalised observations while training.
+        ema_power: the average's decay at step n is 1 - (1 + n) ** -ema_power, up to ``ema_max``.
+        ema_max: largest decay of the average.
+        bfloat16: whether matrix products of training run in bfloat16.
+    """
+
+    denoiser: Literal["mlp", "unet"] = "mlp"
+    width: int = 416
+    blocks: int = 4
+    horizon: int = 16
+    n_obs_steps: int = 2
+    n_action_steps: int = 8
+    train_timesteps: int = 100
+    inference_steps: int = 10
+    steps: int = 24_000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    weight_decay: float = 1e-4
+    observation_noise: float = 0.0
+    ema_power: float = 0.75
+    ema_max: float = 0.9999
+    bfloat16: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse recipes that cannot be trained."""
+        for name in ("width", "blocks", "n_obs_steps", "n_action_steps", "inference_steps", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.horizon < self.n_obs_steps - 1 + self.n_action_steps:
+            raise ValueError(
+                f"a horizon of {self.horizon} is too short for {self.n_obs_steps} observations and "
+                f"{self.n_action_steps} executed actions"
+            )
+        if self.inference_steps > self.train_timesteps:
+            raise ValueError(f"at most {self.train_timesteps} inference steps, not {self.inference_steps}")
+
+
+RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
+    {
+        "dto/PushT-v0": DiffusionRecipe(steps=24_000),
+        "dto/Lift-v0": DiffusionRecipe(steps=12_000),
+        "dto/Can-v0": DiffusionRecipe(steps=24_000),
+        "dto/Square-v0": DiffusionRecipe(steps=30_000),
+    }
+)
+
+
+def recipe_for(env_id: str) -> DiffusionRecipe:
+    """The recipe of ``env_id``; environments without one of their own get the default."""
+    return RECIPES.get(env_id, DiffusionRecipe())
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """Which demonstrations a policy was trained on.
+
+    Attributes:
+        episodes: indices of the episodes used, in the order of the file.
+        steps: number of time steps in them.
+        sha256: hash of their observations and actions, see :func:`dto_agents.diffusion.windows.data_sha256`.
+    """
+
+    episodes: tuple[int, ...] = field(default=())
+    steps: int = 0
+    sha256: str = ""

@@ -1,0 +1,162 @@
+"""Training a diffusion policy: noise prediction (Ho et al. 2020) on windows that stay in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dto_agents import zoo
+from dto_agents.demos.dataset import Demonstrations
+from dto_agents.diffusion.policy import describe, make_denoiser, make_scheduler
+from dto_agents.diffusion.recipe import DataDescription, DiffusionRecipe
+from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, window_indices
+from dto_agents.training import Plan, Report, fit
+from dto_envs.actions import ActionLayout
+from dto_envs.registry import row
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Training data, normalised.
+
+    Attributes:
+        conditions: (N, n_obs_steps * D) float32 observation histories.
+        actions: (N, horizon, D_a) float32 action sequences.
+        observed: range of the observations.
+        data: which demonstrations these are.
+    """
+
+    conditions: Tensor
+    actions: Tensor
+    observed: Range
+    data: DataDescription
+
+
+def make_windows(
+    demonstrations: Demonstrations, recipe: DiffusionRecipe, layout: ActionLayout, *, episodes: int | None, seed: int
+) -> Windows:
+    """Cut demonstrations into windows.
+
+    Args:
+        demonstrations: where the episodes come from.
+        recipe: lengths of a window.
+        layout: how actions are normalised.
+        episodes: how many episodes to use, drawn by ``seed``; None for all.
+        seed: seed of that draw.
+
+    Raises:
+        ValueError: more episodes than there are, or actions beyond the layout's range by more than a rounding.
+    """
+    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
+    used = [demonstrations.episodes[index] for index in chosen]
+    observations = np.concatenate([episode.observations for episode in used])
+    actions = layout.normalize(np.concatenate([episode.actions for episode in used]).astype(np.float64))
+    if np.abs(actions).max() > 1 + 1e-3:
+        raise ValueError(
+            f"the data's actions reach {np.abs(actions).max():.3f} on the normalised scale of {demonstrations.env_id}, "
+            "where the limit is 1; is it data of another action space?"
+        )
+    observed = Range.of(observations)
+    index = window_indices(
+        [len(episode) for episode in used],
+        horizon=recipe.horizon,
+        n_obs_steps=recipe.n_obs_steps,
+        n_action_steps=recipe.n_action_steps,
+    )
+    normalized = observed.normalize(torch.from_numpy(observations))
+    return Windows(
+        conditions=normalized[torch.from_numpy(index[:, : recipe.n_obs_steps])].flatten(1),
+        actions=torch.from_numpy(actions.clip(-1, 1).astype(np.float32))[torch.from_numpy(index)],
+        observed=observed,
+        data=DataDescription(chosen, len(observations), data_sha256(used)),
+    )
+
+
+def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module], Tensor]:
+    """The loss of a batch drawn at random: mean squared error of the predicted noise."""
+    scheduler = make_scheduler(recipe)
+    count = len(windows.actions)
+
+    def loss(denoiser: nn.Module) -> Tensor:
+        index = torch.randint(count, (recipe.batch_size,))
+        clean, condition = windows.actions[index], windows.conditions[index]
+        if recipe.observation_noise > 0:
+            condition = condition + recipe.observation_noise * torch.randn_like(condition)
+        noise = torch.randn_like(clean)
+        timestep = torch.randint(recipe.train_timesteps, (recipe.batch_size,))
+        noisy = scheduler.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            predicted = denoiser(noisy, timestep, condition)
+        return functional.mse_loss(predicted.float(), noise)
+
+    return loss
+
+
+def train_diffusion(
+    demonstrations: Demonstrations,
+    recipe: DiffusionRecipe,
+    *,
+    seed: int,
+    root: Path,
+    report: Report,
+    episodes: int | None = None,
+) -> Path:
+    """Train a policy and write it to a zoo; an interrupted run of the same recipe, seed and data is continued.
+
+    Args:
+        demonstrations: what to imitate.
+        recipe: network and optimisation.
+        seed: seed of the weights, the batches and the choice of episodes.
+        root: the zoo's root; checkpoints go beside the result, into ``seed<k>/``.
+        report: called with finished steps and loss.
+        episodes: how many demonstrations to use; None for all.
+
+    Returns:
+        The weights file; its card lies beside it.
+
+    Raises:
+        FileExistsError: the result is already there.
+        ValueError: the data does not fit.
+        dto_agents.training.TrainingError: the checkpoints are another run's, or the loss diverged.
+    """
+    env_id = demonstrations.env_id
+    layout = row(env_id).layout
+    path = zoo.claim("diffusion", env_id, seed, root)
+    windows = make_windows(demonstrations, recipe, layout, episodes=episodes, seed=seed)
+    description = describe(recipe, env_id, windows.observed)
+    state_size = len(windows.observed.low)
+    average = fit(
+        lambda: make_denoiser(recipe, layout.size, state_size),
+        noise_loss(windows, recipe),
+        Plan(
+            steps=recipe.steps,
+            learning_rate=recipe.learning_rate,
+            warmup_steps=recipe.warmup_steps,
+            weight_decay=recipe.weight_decay,
+            ema_power=recipe.ema_power,
+            ema_max=recipe.ema_max,
+        ),
+        seed=seed,
+        folder=path.with_suffix(""),
+        fingerprint=json.dumps({"seed": seed, "data": windows.data.sha256, **description["recipe"]}, sort_keys=True),
+        report=report,
+    )
+    tensors = {f"denoiser.{name}": value for name, value in average.items()}
+    tensors |= {"observation.low": windows.observed.low, "observation.high": windows.observed.high}
+    card = zoo.make_card(
+        "diffusion",
+        env_id,
+        seed,
+        recipe=asdict(recipe),
+        data=asdict(windows.data),
+        parameters=sum(value.numel() for value in average.values()),
+    )
+    zoo.write(path, tensors, description, card)
+    return path

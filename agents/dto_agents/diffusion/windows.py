@@ -1,0 +1,88 @@
+"""Demonstrations as training windows: every observation history with the action sequence that belongs to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dto_agents.demos.dataset import Episode
+
+
+@dataclass(frozen=True)
+class Range:
+    """Affine map of observations onto [-1, 1] by the smallest and largest value seen in each dimension.
+
+    Attributes:
+        low: (D,) float64, in the environment's units.
+        high: (D,) float64. Where it equals ``low`` the dimension maps to 0 at that value and is not scaled.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def of(cls, observations: np.ndarray) -> Range:
+        """The range of observations (N, D)."""
+        return cls(torch.from_numpy(observations.min(axis=0)), torch.from_numpy(observations.max(axis=0)))
+
+    def normalize(self, observations: Tensor) -> Tensor:
+        """Observations (..., D) -> float32 in [-1, 1] within the range; values beyond it are not clipped."""
+        centre, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        half = torch.where(half > 1e-6, half, torch.ones_like(half))
+        return ((observations.double() - centre) / half).float()
+
+
+def window_indices(lengths: Sequence[int], *, horizon: int, n_obs_steps: int, n_action_steps: int) -> np.ndarray:
+    """Indices of every window into the concatenated episodes.
+
+    Windows overlap an episode's start by ``n_obs_steps - 1`` and its end by ``n_action_steps - 1`` steps; there the
+    first or last step is repeated, as a policy meets it at the start of an episode (Chi et al. 2023).
+
+    Args:
+        lengths: steps of each episode, in order.
+        horizon: steps of a window.
+        n_obs_steps: observations in a window; they lead it.
+        n_action_steps: executed actions of a window.
+
+    Returns:
+        (N, horizon) int64.
+    """
+    windows = []
+    offset = 0
+    for length in lengths:
+        first, last = -(n_obs_steps - 1), max(length - horizon + n_action_steps - 1, -(n_obs_steps - 1))
+        starts = np.arange(first, last + 1)[:, None]
+        windows.append(offset + np.clip(starts + np.arange(horizon), 0, length - 1))
+        offset += length
+    return np.concatenate(windows)
+
+
+def choose_episodes(available: int, wanted: int | None, seed: int) -> tuple[int, ...]:
+    """Choose which demonstrations to train on: all, or ``wanted`` of them drawn by ``seed``; sorted indices.
+
+    Raises:
+        ValueError: more wanted than there are, or none.
+    """
+    if wanted is None or wanted == available:
+        return tuple(range(available))
+    if not 1 <= wanted <= available:
+        raise ValueError(
+            f"{wanted} demonstrations wanted, but the data has {available}; pass --episodes 1 to {available}"
+        )
+    drawn = np.random.default_rng(seed).permutation(available)[:wanted]
+    return tuple(sorted(int(index) for index in drawn))
+
+
+def data_sha256(episodes: Sequence[Episode]) -> str:
+    """SHA-256 over each episode's length (int64), observations and actions (float64, C order, little-endian)."""
+    digest = hashlib.sha256()
+    for episode in episodes:
+        digest.update(np.int64(len(episode)).astype("<i8").tobytes())
+        for array in (episode.observations, episode.actions):
+            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+    return digest.hexdigest()

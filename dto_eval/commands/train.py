@@ -1,0 +1,195 @@
+"""``dto-train``: train a diffusion policy, or an action filter on top of one, from demonstrations."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from dto_agents.training import Report
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an agent from demonstrations. Started again after a kill, it goes on from its last checkpoint.
+
+    Writes OUT/<Task>/<agent>/seed<k>.safetensors and its .json card; evaluate it with dto-eval --weights OUT.
+    """
+
+    agent: Literal["diffusion", "matrix", "matrix-refine", "diffog", "diffog-refine"] = "diffusion"
+    """What to train: the policy, or a filter. The -refine filters learn from the trained policy's own chunks."""
+    env: str = "dto/PushT-v0"
+    """Environment id."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """Demonstrations: robomimic HDF5 as dto-demos writes it, or Diffusion Policy's Push-T zarr directory."""
+    seed: int = 42
+    """Training seed: initial weights, batches, and which demonstrations are used."""
+    steps: int | None = None
+    """Optimiser steps; by default what the environment's recipe says."""
+    episodes: int | None = None
+    """How many demonstrations to use, drawn by the seed; by default 90 for Push-T and all for other tasks."""
+    out: Path = Path("weights")
+    """Root folder of the weights."""
+    base: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Root folder of the diffusion policy that a -refine filter is trained on; by default the shipped weights."""
+
+
+DEFAULT_EPISODES = {"dto/PushT-v0": 90}
+
+
+def main() -> None:
+    """Entry point: parse the command line, train, and turn expected failures into one line and exit status 2."""
+    options = tyro.cli(Train)
+    console = Console(highlight=False)
+    try:
+        path = run(options, console)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from the last checkpoint")
+        raise SystemExit(130) from None
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        print(f"dto-train: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    console.print(f"wrote {path} and {path.with_suffix('.json').name}")
+    console.print(f"evaluate it: dto-eval --env {options.env} --agent {_agent_name(options)} --weights {options.out}")
+
+
+def run(options: Train, console: Console) -> Path:
+    """Train as the options say and return the weights file.
+
+    Raises:
+        ValueError: an option or the data does not fit; the message says what to pass instead.
+        OSError: data or base weights are missing, or the result exists already.
+        dto_agents.training.TrainingError: training cannot go on.
+    """
+    from dto_envs.registry import row
+
+    row(options.env)
+    if options.data is None:
+        raise ValueError("--data PATH is needed: the demonstrations to train on; dto-demos collect makes some")
+    if options.seed < 0:
+        raise ValueError(f"--seed must not be negative, but is {options.seed}")
+    if options.steps is not None and options.steps < 1:
+        raise ValueError(f"--steps must be at least 1, but is {options.steps}")
+
+    import torch
+    from dto_agents.demos.dataset import load_demonstrations
+
+    torch.set_num_threads(1)
+    demonstrations = load_demonstrations(options.data, options.env)
+    wanted = DEFAULT_EPISODES.get(options.env) if options.episodes is None else options.episodes
+    if options.episodes is None and wanted is not None:
+        wanted = min(wanted, len(demonstrations.episodes))
+    train = _train_diffusion if options.agent == "diffusion" else _train_filter
+    return train(options, demonstrations, wanted, console)
+
+
+def _train_diffusion(options: Train, demonstrations, episodes: int | None, console: Console) -> Path:
+    from dto_agents.diffusion.recipe import recipe_for
+    from dto_agents.diffusion.train import train_diffusion
+
+    recipe = recipe_for(options.env)
+    recipe = recipe if options.steps is None else replace(recipe, steps=options.steps)
+    with reporting(f"diffusion {options.env} seed {options.seed}", recipe.steps, console) as report:
+        return train_diffusion(
+            demonstrations, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
+        )
+
+
+def _train_filter(options: Train, demonstrations, episodes: int | None, console: Console) -> Path:
+    from dto_agents.diffog.recipe import recipe_for
+    from dto_agents.diffog.train import train_filter
+
+    recipe = recipe_for(options.agent, options.env)
+    recipe = recipe if options.steps is None else replace(recipe, steps=options.steps)
+    with reporting(f"{options.agent} {options.env} seed {options.seed}", recipe.steps, console) as report:
+        return train_filter(
+            options.agent,
+            demonstrations,
+            recipe,
+            seed=options.seed,
+            root=options.out,
+            base_root=options.base,
+            report=report,
+            episodes=episodes,
+        )
+
+
+def _agent_name(options: Train) -> str:
+    return "base" if options.agent == "diffusion" else options.agent
+
+
+@contextmanager
+def reporting(title: str, steps: int, console: Console, every_s: float = 10.0) -> Iterator[Report]:
+    """Show training as it goes: a bar with the time left on a terminal, a line every ``every_s`` seconds elsewhere.
+
+    Yields:
+        A function of the finished steps and the last loss; the first call may carry NaN for steps done earlier.
+    """
+    meter = _Meter(steps)
+    if not console.is_terminal:
+        last = [time.monotonic()]
+
+        def report_line(finished: int, loss: float) -> None:
+            meter.update(finished, loss)
+            now = time.monotonic()
+            if math.isnan(loss) or finished == steps or now - last[0] >= every_s:
+                last[0] = now
+                console.print(f"{title}: step {finished}/{steps}  {meter.text()}", soft_wrap=True)
+
+        yield report_line
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=steps, text="")
+
+        def report_bar(finished: int, loss: float) -> None:
+            meter.update(finished, loss)
+            progress.update(task, completed=finished, text=meter.text())
+
+        yield report_bar
+
+
+class _Meter:
+    """Steps per second since the start, a running mean of the loss, and the time that is left."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._began = time.monotonic()
+        self._first = self._finished = 0
+        self._loss = math.nan
+
+    def update(self, finished: int, loss: float) -> None:
+        """Count a step."""
+        if math.isnan(loss):
+            self._first, self._began = finished, time.monotonic()
+        else:
+            self._loss = loss if math.isnan(self._loss) else 0.99 * self._loss + 0.01 * loss
+        self._finished = finished
+
+    def text(self) -> str:
+        """One line of figures."""
+        rate = (self._finished - self._first) / max(time.monotonic() - self._began, 1e-9)
+        if rate == 0:
+            return f"starts at step {self._finished}"
+        left = round((self._steps - self._finished) / rate)
+        return f"loss {self._loss:.4f}  {rate:.1f} it/s  ETA {left // 60}:{left % 60:02d}"
+
+
+if __name__ == "__main__":
+    main()
