@@ -1,0 +1,176 @@
+"""``dto-eval``: evaluate an agent on an environment, resume where a killed run stopped, and report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Evaluate an agent: success, score and smoothness with intervals, and the evidence for a leaderboard.
+
+    The same command on the same folder goes on where a run stopped, however it was stopped. Any number of workers
+    gives the same records.
+    """
+
+    env: str = "dto/Square-v0"
+    """Environment id."""
+    agent: str | None = None
+    """Agent: expert, random, hold, base (the diffusion policy), clipping, penalty, projection, static-q, matrix,
+    diffog, diffog-refine (the diffusion policy behind that filter), or module:Class for your own. Default: diffog.
+    With --base or --filter it is only the name that reports show."""
+    base: str | None = None
+    """Base policy, to be combined with --filter: diffusion, expert, random, hold, or module:Class."""
+    filter: str | None = None
+    """Action filter behind the base policy: clipping, penalty, projection, static-q, matrix, diffog, diffog-refine, or
+    module:Class."""
+    bound: tuple[float, ...] | None = None
+    """The filter's limit on the difference of successive normalised actions: one number, or one for each trajectory
+    dimension. Default: the environment's."""
+    alpha: float | None = None
+    """The filter's smoothing weight, for those that have one. Default: the environment's."""
+    weights: Path | None = None
+    """Folder with trained weights, laid out as dto-train writes them. Default: those shipped."""
+    episodes: int = 1500
+    """Number of episodes, spread evenly over the agent's trained members."""
+    first_init: int = 100_000
+    """Reset seed of each member's first episode; the next ones follow it."""
+    seed: int = 0
+    """Seed of the agent's randomness."""
+    run_out: bool = False
+    """Go on to the horizon after success."""
+    out: Path | None = None
+    """Folder of the run. Default: runs/<task>/<agent>."""
+    workers: int = field(default_factory=available_cores)
+    """Number of processes. Default: the cores of this machine."""
+    video: int = 0
+    """Number of episodes to render as MP4 films, after the run."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the command."""
+    options = tyro.cli(EvaluateOptions, args=arguments, prog="dto-eval")
+    try:
+        code = run(options)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def run(options: EvaluateOptions) -> int:
+    """Do what ``options`` ask for and return the exit code: 2 for choices that cannot be run, 1 for a failed run."""
+    from rich.console import Console
+
+    from dto_agents.zoo import DamagedWeightsError, MissingWeightsError
+    from dto_envs.registry import MissingExtraError
+    from dto_eval.evaluate import EvaluationError, evaluate
+    from dto_eval.run_folder import RunFolderError
+
+    console = Console()
+    try:
+        _check(options)
+        protocol = _protocol(options)
+        out = options.out or Path("runs") / protocol.env_id.split("/")[-1].rsplit("-v", 1)[0] / _folder(protocol.agent)
+        console.print(_headline(protocol, out, options.workers), highlight=False, soft_wrap=True)
+        evaluation = evaluate(protocol, out, workers=options.workers, weights=options.weights, console=console)
+    except (RunFolderError, MissingWeightsError, DamagedWeightsError, MissingExtraError, ValueError) as error:
+        print(f"dto-eval: {error}", file=sys.stderr)
+        return 2
+    except EvaluationError as error:
+        print(f"dto-eval: {error}", file=sys.stderr)
+        return 1
+    return _report(evaluation, options, console)
+
+
+def _check(options: EvaluateOptions) -> None:
+    """Raise ValueError for numbers that make no sense."""
+    for name, least in (("episodes", 1), ("workers", 1), ("seed", 0), ("first_init", 0), ("video", 0)):
+        value = getattr(options, name)
+        if value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+
+
+def _protocol(options: EvaluateOptions) -> Any:
+    from dto_eval.evaluate import resolve_protocol
+
+    composed = options.base is not None or options.filter is not None
+    given: dict[str, Any] = {}
+    if options.bound is not None:
+        given["bound"] = options.bound[0] if len(options.bound) == 1 else options.bound
+    if options.alpha is not None:
+        given["alpha"] = options.alpha
+    return resolve_protocol(
+        options.env,
+        options.agent or (None if composed else "diffog"),
+        base=options.base,
+        filter=options.filter,
+        filter_options=given,
+        weights=options.weights,
+        episodes=options.episodes,
+        first_init=options.first_init,
+        seed=options.seed,
+        run_out=options.run_out,
+    )
+
+
+def _folder(agent: str) -> str:
+    """A folder name for an agent whose name may hold colons and slashes."""
+    return "".join(letter if letter.isalnum() or letter in "._+-" else "-" for letter in agent).strip(".-") or "agent"
+
+
+def _headline(protocol: Any, out: Path, workers: int) -> str:
+    members = len(protocol.members)
+    spread = f"{members} members" if members > 1 else "1 member"
+    return f"{protocol.agent} on {protocol.env_id}: {protocol.episodes} episodes, {spread}, {workers} workers -> {out}"
+
+
+def _report(evaluation: Any, options: EvaluateOptions, console: Any) -> int:
+    """Write the reports into the run's folder and show the main figures."""
+    from rich.table import Table
+
+    from dto_eval.plots import write_plots
+    from dto_eval.summary import table_rows, write_summary
+
+    rate = evaluation.simulated / evaluation.seconds if evaluation.simulated else None
+    summary = write_summary(evaluation.finished, episodes_per_second=rate)
+    write_plots(evaluation.finished, summary)
+    table = Table(
+        title=f"{summary['agent']} on {summary['env_id']}, {summary['episodes']} episodes", title_justify="left"
+    )
+    table.add_column("")
+    table.add_column("mean [95 % interval]")
+    for name, text in table_rows(summary):
+        table.add_row(name, text)
+    console.print(table)
+    console.print(f"reports in {evaluation.finished.path}", highlight=False, soft_wrap=True)
+    if options.video:
+        return _films(evaluation, options, console)
+    return 0
+
+
+def _films(evaluation: Any, options: EvaluateOptions, console: Any) -> int:
+    from dto_eval.video import VideoError, write_videos
+
+    try:
+        paths = write_videos(evaluation.finished, options.video, workers=options.workers)
+    except VideoError as error:
+        print(f"dto-eval: {error}", file=sys.stderr)
+        return 1
+    console.print(f"{len(paths)} films in {paths[0].parent}", highlight=False, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Films of a run's episodes: the recorded actions are commanded again and rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from dto_eval import pool
+from dto_eval.rollout import Environments
+from dto_eval.run_folder import FinishedRun, Key
+
+FOLDER = "videos"
+
+
+class VideoError(RuntimeError):
+    """Films cannot be made; the message says what to do."""
+
+
+def write_videos(finished: FinishedRun, count: int, *, workers: int = 1) -> list[Path]:
+    """Write MP4 films of the first ``count`` episodes of every member's inits, members taking turns.
+
+    The environment is reset with the episode's init and given the recorded actions. A film is kept only if the
+    initial state and the outcome are those of the record: it shows that very episode.
+
+    Raises:
+        VideoError: no OpenGL, no ffmpeg, or an episode that came out differently.
+    """
+    folder = finished.path / FOLDER
+    folder.mkdir(exist_ok=True)
+    keys = sorted(finished.episodes, key=lambda key: key[1])[:count]
+    tasks = [(key, finished.actions[key].actions, finished.episodes[key]) for key in keys]
+    setup = partial(_film_maker, finished.run.protocol.env_spec, folder)
+    try:
+        events = list(pool.run_tasks(setup, tasks, workers))
+    except (pool.TaskFailedError, pool.WorkerDiedError) as error:
+        raise VideoError(
+            f"cannot film {keys[error.task][0]}, init {keys[error.task][1]}: {error}; rendering needs OpenGL: on a "
+            "machine without a display set MUJOCO_GL=egl, or MUJOCO_GL=osmesa for software rendering"
+        ) from error
+    return sorted(event.value for event in events if event.kind == "result")
+
+
+def _film_maker(env_spec: str, folder: Path) -> pool.Work:
+    environments = Environments(env_spec, render_mode="rgb_array")
+
+    def work(task: tuple) -> Iterator[Path]:
+        import imageio.v2 as imageio
+
+        key, actions, record = task
+        (env,) = environments.take(1)
+        _, info = env.reset(seed=record.init)
+        if info["init_hash"] != record.init_hash:
+            raise VideoError(f"the initial state differs from the record's ({info['init_hash'][:12]})")
+        path = folder / film_name(key, record.success_once)
+        fps = env.metadata.get("render_fps", 20)
+        with imageio.get_writer(path, fps=fps, macro_block_size=2, codec="libx264") as writer:
+            writer.append_data(_frame(env))
+            for action in actions:
+                _, _, _, _, info = env.step(action.astype(env.action_space.dtype))
+                writer.append_data(_frame(env))
+        if bool(info["success"]) != record.success_at_end or float(info["score"]) != record.score:
+            path.unlink()
+            raise VideoError("the actions led to another outcome than the record's")
+        yield path
+
+    return work
+
+
+def film_name(key: Key, success: bool) -> str:
+    """File name of an episode's film."""
+    return f"{key[0]}-init{key[1]}-{'success' if success else 'failure'}.mp4"
+
+
+def _frame(env: object) -> np.ndarray:
+    frame = env.render()  # type: ignore[attr-defined]
+    return np.ascontiguousarray(frame)
