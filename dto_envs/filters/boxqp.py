@@ -1,0 +1,163 @@
+"""Trajectory optimisation as a box QP, for numpy arrays: exact limits, machine precision, one answer per sample.
+
+Minimise ``1/2 y'Qy - a'y + alpha/2 |D S y|^2`` subject to limits on the first differences of the trajectory dimensions
+(DiffOG, equations 6 and 7, with the sign of the linear term that makes Q = I reproduce the input). In the first step
+and the differences as unknowns the limits are a box, and projected Newton on the free coordinates (Bertsekas, 1982)
+ends after a few Cholesky factorisations. Every sample is solved on its own, by one thread, so that its answer depends
+neither on the batch nor on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from dto_envs.filters import boxqp_kernel as kernel
+
+
+@dataclass(frozen=True)
+class BoxSolution:
+    """What a batch of box QPs came to.
+
+    Attributes:
+        actions: (B, T, D) float64 optimal actions.
+        active: (B, T, D) int8, -1 where the lower limit holds the step or difference, 1 where the upper one does.
+    """
+
+    actions: np.ndarray
+    active: np.ndarray
+
+
+def trajectory_mask(dims: int, trajectory: Sequence[int]) -> np.ndarray:
+    """(D,) float64: 1 for trajectory dimensions, 0 for the others."""
+    mask = np.zeros(dims)
+    mask[list(trajectory)] = 1.0
+    return mask
+
+
+def expand_limits(limits: np.ndarray, dims: int, trajectory: Sequence[int], free: float) -> np.ndarray:
+    """Limits (B or 1, T, D_c) on the differences as limits (B or 1, T * D) on the unknowns; ``free`` elsewhere."""
+    full = np.full((*limits.shape[:2], dims), free)
+    full[:, :, list(trajectory)] = limits
+    return full.reshape(limits.shape[0], -1)
+
+
+def solve(
+    q: np.ndarray,
+    linear: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    *,
+    alpha: float,
+    trajectory: Sequence[int],
+    previous: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    threads: int = 1,
+) -> BoxSolution:
+    """Solve a batch of trajectory problems.
+
+    Args:
+        q: (B or 1, T * D, T * D) float64; its symmetric part must be positive definite.
+        linear: (B, T, D) float64, the ``a`` of the objective.
+        lower: (B or 1, T, D_c) float64, may be infinite; step 0 must be infinite where ``previous`` is None.
+        upper: likewise.
+        alpha: smoothing weight, on the differences within the chunk.
+        trajectory: indices of the D_c trajectory dimensions.
+        previous: (B, D) last executed actions, or None.
+        start: (B, T, D) actions near which the search begins; None for ``linear``. The answer does not depend on it.
+        threads: number of threads among which the samples are divided.
+
+    Raises:
+        ValueError: the quadratic form is not positive definite, or too ill-conditioned to solve.
+    """
+    batch, horizon, dims = linear.shape
+    size = horizon * dims
+    mask = trajectory_mask(dims, trajectory)
+    low, high = (expand_limits(b, dims, trajectory, f) for b, f in ((lower, -np.inf), (upper, np.inf)))
+    linked = previous is not None
+    last = np.ascontiguousarray(previous) if linked else np.zeros((batch, dims))
+    flat = np.ascontiguousarray(linear).reshape(batch, size)
+    begin_at = flat if start is None else np.ascontiguousarray(start).reshape(batch, size)
+    y, z, status = np.empty((batch, size)), np.empty((batch, size)), np.zeros(batch, dtype=np.int64)
+    shared = (
+        np.ascontiguousarray(q),
+        flat,
+        low,
+        high,
+        last,
+        linked,
+        float(alpha),
+        mask,
+        horizon,
+        begin_at,
+        y,
+        z,
+        status,
+    )
+    _divide(lambda begin, end: kernel.solve_range(begin, end, *shared), batch, threads)
+    _check_status(status)
+    active = (z >= high).astype(np.int8) - ((z <= low) & (low < high)).astype(np.int8)
+    return BoxSolution(y.reshape(linear.shape), active.reshape(linear.shape))
+
+
+def backward(
+    q: np.ndarray,
+    active: np.ndarray,
+    cotangent: np.ndarray,
+    *,
+    alpha: float,
+    trajectory: Sequence[int],
+    threads: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients at a solution by the implicit function theorem: one solve with the free block.
+
+    Args:
+        q: (B or 1, T * D, T * D) float64.
+        active: (B, T, D) of the solution.
+        cotangent: (B, T, D) float64, gradient of a loss by the optimal actions.
+        alpha: smoothing weight.
+        trajectory: indices of the trajectory dimensions.
+        threads: as in :func:`solve`.
+
+    Returns:
+        The gradient by the linear term (B, T, D), and the gradient by the limit that holds each active coordinate
+        (B, T, D), zero where none does.
+    """
+    batch, horizon, dims = cotangent.shape
+    shape = (batch, horizon * dims)
+    adjoint, bounds = np.empty(shape), np.empty(shape)
+    flags = np.ascontiguousarray(active, dtype=np.int8).reshape(shape)
+    weights = np.ascontiguousarray(cotangent).reshape(shape)
+    mask = trajectory_mask(dims, trajectory)
+    shared = (np.ascontiguousarray(q), float(alpha), mask, horizon, flags, weights, adjoint, bounds)
+    _divide(lambda begin, end: kernel.backward_range(begin, end, *shared), batch, threads)
+    return adjoint.reshape(cotangent.shape), bounds.reshape(cotangent.shape)
+
+
+def _divide(work: Callable[[int, int], None], batch: int, threads: int) -> None:
+    """Run ``work`` on consecutive ranges of the batch, in this thread and ``threads - 1`` others."""
+    parts = max(1, min(threads, batch))
+    edges = [batch * part // parts for part in range(parts + 1)]
+    if parts == 1:
+        work(0, batch)
+        return
+    with ThreadPoolExecutor(parts - 1) as pool:
+        others = [pool.submit(work, edges[part], edges[part + 1]) for part in range(1, parts)]
+        work(edges[0], edges[1])
+        for other in others:
+            other.result()
+
+
+def _check_status(status: np.ndarray) -> None:
+    failed = np.flatnonzero(status)
+    if failed.size == 0:
+        return
+    sample = failed[0]
+    if status[sample] == kernel.NOT_CONVEX:
+        raise ValueError(f"Q of sample {sample} is not positive definite; add a multiple of the identity to it")
+    raise ValueError(
+        f"Q of sample {sample} is too ill-conditioned for the box QP; add a multiple of the identity to it"
+    )

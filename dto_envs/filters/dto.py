@@ -1,0 +1,203 @@
+"""The differentiable trajectory optimisation (DTO) layer and the sources of its quadratic form.
+
+The layer minimises ``1/2 y'Qy - a'y + alpha/2 |D S y|^2`` under limits on the differences of the trajectory dimensions
+(DiffOG, equations 6 and 7). Where Q comes from is the whole difference between static optimisation, a learned matrix
+and DiffOG's transformer. The paper prints the linear term with a plus; with Q near the identity the output would then
+be ``-a``, so it is a minus here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dto_envs.actions import ActionLayout
+from dto_envs.filters import boxqp_torch
+from dto_envs.filters.limits import check_bound, check_chunk, layout_limits
+
+EPSILON = 1e-4
+CLAMP = 10.0
+NETWORK_BATCH = 32
+
+
+def positive_definite(entries: Tensor) -> Tensor:
+    """Q from unconstrained entries (..., n, n), steps 3 to 7 of DiffOG's algorithm 1.
+
+    The diagonal of L is ``exp + eps``, everything is clamped to [-10, 10], and Q = L L' + eps I.
+    """
+    # exp(3) exceeds the clamp already; cutting here keeps the gradient free of inf * 0.
+    diagonal = torch.diagonal(entries, dim1=-2, dim2=-1).clamp(max=3.0).exp() + EPSILON
+    factor = torch.tril(entries, diagonal=-1) + torch.diag_embed(diagonal)
+    factor = factor.clamp(-CLAMP, CLAMP)
+    q = factor @ factor.mT + EPSILON * torch.eye(entries.shape[-1], dtype=entries.dtype, device=entries.device)
+    return 0.5 * (q + q.mT)
+
+
+class StaticQ(nn.Module):
+    """Q = I: stay close to the input, be smooth, keep the limits. Any horizon, nothing to learn."""
+
+    def forward(self, chunk: Tensor) -> Tensor:
+        """(B, T, D) to (B, T * D, T * D)."""
+        size = chunk.shape[1] * chunk.shape[2]
+        return torch.eye(size, dtype=chunk.dtype, device=chunk.device).expand(chunk.shape[0], size, size)
+
+
+class LearnedMatrixQ(nn.Module):
+    """One learned matrix for every input (DiffOG, section IV-C, matrix learning); begins at Q = I."""
+
+    def __init__(self, horizon: int, layout: ActionLayout) -> None:
+        """A matrix for chunks of ``horizon`` steps under ``layout``."""
+        super().__init__()
+        self.horizon, self.dims = horizon, layout.size
+        self.entries = nn.Parameter(torch.zeros(horizon * layout.size, horizon * layout.size))
+
+    def forward(self, chunk: Tensor) -> Tensor:
+        """(B, T, D) to (B, T * D, T * D), one matrix expanded over the batch."""
+        _check_horizon(chunk, self.horizon, self.dims)
+        return positive_definite(self.entries).expand(chunk.shape[0], -1, -1)
+
+
+class TransformerQ(nn.Module):
+    """Q from a transformer encoder over the chunk's steps (DiffOG, algorithm 1 and Table XII).
+
+    Each step is a token, and each token's embedding gives the ``D`` rows of L that belong to its step, by one linear
+    map that all steps share: the map to all of L at once would have ``T`` times as many weights. The map begins small,
+    so that Q begins near the identity.
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        layout: ActionLayout,
+        width: int = 256,
+        heads: int = 4,
+        layers: int = 2,
+        feedforward: int = 256,
+        dropout: float = 0.1,
+    ) -> None:
+        """An encoder for chunks of ``horizon`` steps under ``layout``.
+
+        Args:
+            horizon: T.
+            layout: brings the number of action dimensions.
+            width: embedding size.
+            heads: attention heads.
+            layers: encoder layers.
+            feedforward: hidden size of the layers' perceptrons.
+            dropout: rate while training.
+        """
+        super().__init__()
+        self.horizon, self.dims = horizon, layout.size
+        self.embed = nn.Linear(layout.size, width)
+        self.position = nn.Parameter(torch.randn(horizon, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout, activation="gelu", batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.rows = nn.Linear(width, layout.size * horizon * layout.size)
+        nn.init.normal_(self.rows.weight, std=0.1 / math.sqrt(width))
+        nn.init.zeros_(self.rows.bias)
+
+    def forward(self, chunk: Tensor) -> Tensor:
+        """(B, T, D) to (B, T * D, T * D)."""
+        _check_horizon(chunk, self.horizon, self.dims)
+        tokens = self.encoder(self.embed(chunk) + self.position)
+        size = self.horizon * self.dims
+        return positive_definite(self.rows(tokens).reshape(chunk.shape[0], size, size))
+
+
+class DTOLayer(nn.Module):
+    """A trajectory optimisation layer for training, and the action filter that comes of it.
+
+    Called with a torch tensor it is differentiable. Called with a numpy array it is an action filter: no gradient, no
+    dropout, the network in batches padded to one size so that a row does not depend on its neighbours, the
+    optimisation in float64.
+
+    Example::
+
+        layer = DTOLayer(TransformerQ(15, layout), layout)
+        loss = (layer(demonstrated) - demonstrated).square().mean()  # dataset training, equation 10
+        smooth = layer(chunk, previous)  # numpy arrays, in a rollout
+    """
+
+    def __init__(
+        self, q_source: nn.Module, layout: ActionLayout, alpha: float | None = None, bound: Any | None = None
+    ) -> None:
+        """Build the layer.
+
+        Args:
+            q_source: maps chunks (B, T, D) to quadratic forms (B, T * D, T * D).
+            layout: names the trajectory dimensions; brings alpha and bound where none are given.
+            alpha: smoothing weight; None for the layout's.
+            bound: see :func:`dto_envs.filters.limits.symmetric_pair`; None for the layout's.
+        """
+        super().__init__()
+        self.q_source = q_source
+        self.layout = layout
+        self.alpha = float(layout.alpha if alpha is None else alpha)
+        self.bound = bound
+        if not (math.isfinite(self.alpha) and self.alpha >= 0):
+            raise ValueError(f"alpha is a number >= 0; got {self.alpha}")
+        check_bound(layout, bound)
+
+    def forward(self, chunk: Any, previous: Any | None = None) -> Any:
+        """Optimise (B, T, D_a) normalised actions; see :class:`dto_envs.filters.ActionFilter`."""
+        if isinstance(chunk, np.ndarray):
+            return self._filter(chunk, previous)
+        device = chunk.device
+        last = None if previous is None else torch.as_tensor(previous, device=device)
+        check_chunk(_array(chunk), None if last is None else _array(last), self.layout.size)
+        return self._optimize(self.q_source(chunk), chunk, last).to(chunk.dtype)
+
+    def _optimize(self, q: Tensor, chunk: Tensor, previous: Tensor | None) -> Tensor:
+        lower, upper = (np.array(limit) for limit in layout_limits(self.layout, self.bound, chunk.shape[1]))
+        if previous is None:
+            lower[0], upper[0] = -np.inf, np.inf
+        return boxqp_torch.solve(
+            q,
+            chunk,
+            torch.as_tensor(lower, device=chunk.device)[None],
+            torch.as_tensor(upper, device=chunk.device)[None],
+            alpha=self.alpha,
+            trajectory=self.layout.trajectory,
+            previous=previous,
+        )
+
+    def _filter(self, chunk: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
+        wide = np.asarray(chunk, dtype=np.float64)
+        last = None if previous is None else np.asarray(previous, dtype=np.float64)
+        check_chunk(wide, last, self.layout.size)
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                actions = torch.from_numpy(np.ascontiguousarray(wide))
+                linked = None if last is None else torch.from_numpy(np.ascontiguousarray(last))
+                result = self._optimize(self._padded_q(actions), actions, linked)
+        finally:
+            self.train(training)
+        return result.numpy().astype(chunk.dtype)
+
+    def _padded_q(self, actions: Tensor) -> Tensor:
+        """The quadratic forms of (B, T, D), computed in batches of one fixed size in the network's own dtype."""
+        if not any(True for _ in self.q_source.parameters()):
+            return self.q_source(actions)
+        weight = next(self.q_source.parameters())
+        forms = []
+        for begin in range(0, actions.shape[0], NETWORK_BATCH):
+            part = actions[begin : begin + NETWORK_BATCH]
+            padded = torch.zeros(NETWORK_BATCH, *part.shape[1:], dtype=weight.dtype, device=weight.device)
+            padded[: part.shape[0]] = part.to(padded)
+            forms.append(self.q_source(padded)[: part.shape[0]])
+        return torch.cat(forms).to(device=actions.device, dtype=torch.float64)
+
+
+def _check_horizon(chunk: Tensor, horizon: int, dims: int) -> None:
+    if tuple(chunk.shape[1:]) != (horizon, dims):
+        raise ValueError(f"this Q is for chunks (B, {horizon}, {dims}); got {tuple(chunk.shape)}")
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().cpu().numpy()
