@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,72 @@ def demo_names(path: Path, file: Any, mask: str | None = None) -> list[str]:
 def _number(name: str) -> tuple[int, str]:
     digits = name.removeprefix("demo_")
     return (int(digits) if digits.isdigit() else 2**31, name)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One demonstration of ``T`` steps with everything that a robomimic file keeps of it.
+
+    Attributes:
+        observations: key -> (T + 1, ...) observations, the one after the last action included.
+        actions: (T, D_a) actions in the environment's units.
+        rewards: (T,) reward that followed each action.
+        states: (T, S) simulator state before each action.
+        attributes: further attributes of the demonstration, such as ``seed`` and ``model_file``.
+    """
+
+    observations: Mapping[str, np.ndarray]
+    actions: np.ndarray
+    rewards: np.ndarray
+    states: np.ndarray
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_demo(group: Any, recording: Recording) -> None:
+    """Write one demonstration into the HDF5 group ``data/demo_k``."""
+    steps = len(recording.actions)
+    dones = np.zeros(steps, dtype=np.int64)
+    dones[-1] = 1
+    group.create_dataset("actions", data=recording.actions)
+    group.create_dataset("rewards", data=recording.rewards)
+    group.create_dataset("dones", data=dones)
+    group.create_dataset("states", data=recording.states)
+    for key, values in recording.observations.items():
+        # Images shrink several times; numbers hardly.
+        options = {"compression": "gzip", "compression_opts": 4} if values.dtype == np.uint8 else {}
+        group.create_dataset(f"obs/{key}", data=values[:-1], **options)
+        group.create_dataset(f"next_obs/{key}", data=values[1:], **options)
+    group.attrs["num_samples"] = steps
+    for name, value in sorted(recording.attributes.items()):
+        group.attrs[name] = value
+
+
+def write_file(path: Path, args: Mapping[str, Any], demos: Iterable[Callable[[Any], None]]) -> None:
+    """Write a whole file beside ``path`` and move it there once it is complete.
+
+    Every tenth demonstration goes to ``mask/valid``, the others to ``mask/train``.
+
+    Args:
+        path: the file.
+        args: ``env_args``: the environment's name, type and keyword arguments.
+        demos: for each demonstration in order, what fills its group.
+    """
+    import h5py
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with h5py.File(partial, "w") as file:
+        data = file.create_group("data")
+        total = count = 0
+        for fill in demos:
+            group: Any = data.create_group(f"demo_{count}")
+            fill(group)
+            total += int(group.attrs["num_samples"])
+            count += 1
+        data.attrs["env_args"] = json.dumps(args, sort_keys=True)
+        data.attrs["total"] = total
+        valid = [k for k in range(count) if k % 10 == 9]
+        train = [k for k in range(count) if k % 10 != 9]
+        for name, members in (("train", train), ("valid", valid)):
+            file.create_dataset(f"mask/{name}", data=np.array([f"demo_{k}" for k in members], dtype="S"))
+    os.replace(partial, path)

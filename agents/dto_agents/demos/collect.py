@@ -1,0 +1,276 @@
+"""Collect demonstrations of a scripted expert: an episode per seed, failures thrown away, resumable at any point.
+
+Every finished episode becomes a small file of its own in ``OUT.parts``; when enough have succeeded they are merged, in
+the order of their seeds, so that the result depends neither on the number of processes nor on interruptions.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dto_agents.demos.dataset import ROBOSUITE_KEYS, DemonstrationError, task_format
+from dto_agents.demos.robomimic import Recording, write_demo, write_file
+from dto_agents.experts import EXPERTS, make_expert
+from dto_envs.registry import row
+
+# Evaluations start at 100000; seeds below it never meet one.
+SEED_LIMIT = 100_000
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What fixes the content of a collected file.
+
+    Attributes:
+        env_id: environment with a scripted expert.
+        episodes: number of successful episodes.
+        first_seed: seed of the first attempt; further attempts count up.
+    """
+
+    env_id: str
+    episodes: int
+    first_seed: int = 0
+
+    def check(self) -> None:
+        """Raise where this cannot be collected; simulates nothing."""
+        row(self.env_id)
+        if self.env_id not in EXPERTS:
+            known = ", ".join(EXPERTS)
+            raise DemonstrationError(f"there is no scripted expert for {self.env_id}; choose one of {known}")
+        if self.episodes < 1:
+            raise DemonstrationError(f"episodes must be at least 1, got {self.episodes}")
+        if not 0 <= self.first_seed <= SEED_LIMIT - 2 * self.episodes:
+            raise DemonstrationError(
+                f"first_seed must be from 0 to {SEED_LIMIT - 2 * self.episodes}: seeds from {SEED_LIMIT} on belong to "
+                "evaluations"
+            )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a collection is: successes and attempts among the seeds that have been tried."""
+
+    successes: int
+    attempts: int
+
+
+def collect(
+    collection: Collection, path: Path, *, workers: int = 1, report: Callable[[Progress], None] = lambda progress: None
+) -> Progress:
+    """Collect ``collection`` into ``path``, continuing where an interrupted collection of the same stopped.
+
+    Args:
+        collection: what to collect.
+        path: the HDF5 file to write; its parts lie in ``{path}.parts`` until it is complete.
+        workers: number of processes.
+        report: called as episodes end.
+
+    Returns:
+        Successes and attempts behind the file.
+
+    Raises:
+        DemonstrationError: the collection makes no sense, the file is there already, other parts lie there, a worker
+            died, or the expert fails too often.
+    """
+    collection.check()
+    if workers < 1:
+        raise DemonstrationError(f"workers must be at least 1, got {workers}")
+    if path.exists():
+        raise DemonstrationError(f"{path} is there already; give another --out, or remove it to collect again")
+    parts = _claim(collection, path)
+    outcomes = dict(_known(parts))
+    limit = collection.first_seed + 2 * collection.episodes + 20
+    report(_progress(outcomes))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running: dict[Future[bool], int] = {}
+        while not _complete(outcomes, collection):
+            while len(running) < 2 * workers:
+                seed = _next_seed(outcomes, running.values(), collection)
+                if seed >= limit:
+                    pool.shutdown(cancel_futures=True)
+                    raise DemonstrationError(
+                        f"the expert solved too few of the seeds below {limit}; {path} not written"
+                    )
+                running[pool.submit(_attempt, collection.env_id, seed, str(parts))] = seed
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                outcomes[running.pop(future)] = _result(future, path)
+            report(_progress(outcomes))
+        pool.shutdown(cancel_futures=True)
+    seeds = _chosen(outcomes, collection)
+    assert seeds is not None
+    write_file(path, env_args(collection.env_id), (functools.partial(_copy, _part(parts, seed)) for seed in seeds))
+    shutil.rmtree(parts)
+    return Progress(len(seeds), seeds[-1] - collection.first_seed + 1)
+
+
+def env_args(env_id: str) -> dict[str, Any]:
+    """``env_args`` as robomimic writes them for robosuite (type 1)."""
+    from dto_envs.robomimic.build import quiet
+
+    with quiet():
+        from robosuite import __version__ as version
+        from robosuite.controllers import load_composite_controller_config
+
+        controller = load_composite_controller_config(robot="Panda")
+    return {
+        "env_name": task_format(env_id).env_name,
+        "env_version": version,
+        "type": 1,
+        "env_kwargs": {
+            "robots": ["Panda"],
+            "controller_configs": controller,
+            "control_freq": 20,
+            "has_renderer": False,
+            "has_offscreen_renderer": False,
+            "use_object_obs": True,
+            "use_camera_obs": False,
+            "ignore_done": True,
+            "reward_shaping": False,
+        },
+    }
+
+
+def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
+    """Let ``expert`` play the episode of ``seed``; returns what happened and whether it ended in success."""
+    simulator = env.unwrapped
+    observation, info = env.reset(seed=seed)
+    expert.reset([seed])
+    observations, actions, rewards, states = [observation], [], [], []
+    over = False
+    while not over:
+        states.append(simulator.get_state())
+        action = expert.act(observation[None])[0, 0]
+        observation, reward, terminated, truncated, step_info = env.step(action)
+        observations.append(observation)
+        actions.append(action)
+        rewards.append(reward)
+        over = terminated or truncated
+    recording = Recording(
+        observations=_split(np.array(observations)),
+        actions=np.array(actions, dtype=np.float64),
+        rewards=np.array(rewards),
+        states=np.array(states),
+        attributes={"seed": seed, "init_hash": info["init_hash"]},
+    )
+    return recording, bool(step_info["success"])
+
+
+def _split(observations: np.ndarray) -> dict[str, np.ndarray]:
+    ends = np.cumsum([observations.shape[1] - 9, 3, 4])
+    return dict(zip(ROBOSUITE_KEYS, np.split(observations, ends, axis=1), strict=True))
+
+
+@functools.cache
+def _workshop(env_id: str) -> tuple[Any, Any]:
+    """This process's environment and expert."""
+    import gymnasium
+
+    import dto_envs  # noqa: F401  registers the ids in a fresh process
+
+    return gymnasium.make(env_id), make_expert(env_id)
+
+
+def _attempt(env_id: str, seed: int, parts: str) -> bool:
+    """Play one seed in a worker and leave its part: an HDF5 file for a success, an empty file for a failure."""
+    import h5py
+
+    recording, success = record_episode(*_workshop(env_id), seed)
+    target = _part(Path(parts), seed) if success else _failure(Path(parts), seed)
+    partial = target.with_name(target.name + ".partial")
+    if success:
+        with h5py.File(partial, "w") as file:
+            write_demo(file.create_group("demo"), recording)
+    else:
+        partial.touch()
+    os.replace(partial, target)
+    return success
+
+
+def _part(parts: Path, seed: int) -> Path:
+    return parts / f"{seed:06d}.hdf5"
+
+
+def _failure(parts: Path, seed: int) -> Path:
+    return parts / f"{seed:06d}.failed"
+
+
+def _copy(part: Path, group: Any) -> None:
+    import h5py
+
+    with h5py.File(part, "r") as file:
+        demo: Any = file["demo"]
+        for name in demo:
+            file.copy(demo[name], group, name)
+        for name, value in demo.attrs.items():
+            group.attrs[name] = value
+
+
+def _claim(collection: Collection, path: Path) -> Path:
+    """Make the directory of parts, or recognise it as this collection's."""
+    parts = path.with_name(path.name + ".parts")
+    parts.mkdir(parents=True, exist_ok=True)
+    card = parts / "collection.json"
+    # The number of episodes may be raised or lowered between two attempts: the parts stay good.
+    mine = {key: value for key, value in asdict(collection).items() if key != "episodes"}
+    mine["style"] = asdict(EXPERTS[collection.env_id].style)
+    text = json.dumps(mine, sort_keys=True, indent=1)
+    if not card.exists():
+        card.write_text(text)
+    elif card.read_text() != text:
+        raise DemonstrationError(f"{parts} holds parts of another collection; remove it, or give another --out")
+    return parts
+
+
+def _known(parts: Path) -> Iterator[tuple[int, bool]]:
+    for file in parts.iterdir():
+        if file.suffix in (".hdf5", ".failed"):
+            yield int(file.stem), file.suffix == ".hdf5"
+
+
+def _chosen(outcomes: dict[int, bool], collection: Collection) -> list[int] | None:
+    """The first successful seeds without a gap before them, or None while there are too few."""
+    chosen: list[int] = []
+    seed = collection.first_seed
+    while seed in outcomes and len(chosen) < collection.episodes:
+        if outcomes[seed]:
+            chosen.append(seed)
+        seed += 1
+    return chosen if len(chosen) == collection.episodes else None
+
+
+def _complete(outcomes: dict[int, bool], collection: Collection) -> bool:
+    return _chosen(outcomes, collection) is not None
+
+
+def _next_seed(outcomes: dict[int, bool], running: Iterable[int], collection: Collection) -> int:
+    busy = set(running)
+    seed = collection.first_seed
+    while seed in outcomes or seed in busy:
+        seed += 1
+    return seed
+
+
+def _progress(outcomes: dict[int, bool]) -> Progress:
+    return Progress(sum(outcomes.values()), len(outcomes))
+
+
+def _result(future: Future[bool], path: Path) -> bool:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise DemonstrationError(
+            f"a worker process died; the finished episodes are kept, run the same command again to go on to {path}"
+        ) from error
