@@ -1,7 +1,8 @@
-"""The Gymnasium environment around robosuite's Lift, PickPlaceCan and NutAssemblySquare."""
+"""The Gymnasium environment over robosuite's Lift, PickPlaceCan and NutAssemblySquare."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any, Literal
 
@@ -10,9 +11,12 @@ import mujoco
 import numpy as np
 
 from dto_envs.registry import ROBOMIMIC_LAYOUT
-from dto_envs.robomimic.build import TASKS, make_robosuite_env, quiet, set_box_size
+from dto_envs.robomimic.build import TASKS, scene, set_box_size
+from dto_envs.robomimic.control import ArmControl
+from dto_envs.robomimic.sensing import StateReader, SuccessCheck, robosuite_state_vector
+from dto_envs.robomimic.window import adopt, restart_controller
 
-STATE_KEYS = ("object-state", "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
+CONTROL_TIMESTEP = 0.05
 
 
 class RobomimicEnv(gymnasium.Env):
@@ -47,14 +51,17 @@ class RobomimicEnv(gymnasium.Env):
         obs_type: Literal["state"] = "state",
         render_mode: str | None = None,
         terminate_on_success: bool = True,
+        fast: bool = True,
     ) -> None:
-        """Build the simulator.
+        """Bind to this process's simulator of the task, which the first environment builds in a second or two.
 
         Args:
             task: "Lift", "Can" or "Square".
             obs_type: what an observation holds.
             render_mode: None or "rgb_array".
             terminate_on_success: end the episode at success; False to run on to the horizon.
+            fast: run the control loop compiled; False for robosuite's own ``step``, which is about four times slower
+                and agrees to rounding.
 
         Raises:
             ValueError: an argument has no such value; raised before anything is built.
@@ -65,23 +72,25 @@ class RobomimicEnv(gymnasium.Env):
         self.obs_type = obs_type
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success
+        self.fast = fast
         self.action_layout = ROBOMIMIC_LAYOUT
-        self.robosuite_env = make_robosuite_env(TASKS[task])
+        self._scene = scene(task)
+        self.model: mujoco.MjModel = self._scene.model()
+        self.data = mujoco.MjData(self.model)
+        mujoco.mj_forward(self.model, self.data)
+        steps = round(CONTROL_TIMESTEP / self.model.opt.timestep)
+        self._control = ArmControl(self.model, self.data, self._scene.arm, steps)
+        self._reader = StateReader(self._scene, self.model, self.data)
+        self._is_success = SuccessCheck(self._scene, self.data)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (7,), np.float32)
-        size = self._state_vector(self.robosuite_env.reset()).size
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
-        self._success = False
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (self._reader.read().size,), np.float64)
+        self._succeeded = False
         self._ready = False
 
-    @property
-    def model(self) -> mujoco.MjModel:
-        """MuJoCo's compiled model."""
-        return self.robosuite_env.sim.model._model
-
-    @property
-    def data(self) -> mujoco.MjData:
-        """MuJoCo's simulation state."""
-        return self.robosuite_env.sim.data._data
+    @functools.cached_property
+    def robosuite_env(self) -> Any:
+        """A robosuite environment on this very simulation, for its names and helpers; built on first use."""
+        return adopt(TASKS[self.task], self.model, self.data)
 
     @property
     def object_size(self) -> np.ndarray | None:
@@ -115,40 +124,48 @@ class RobomimicEnv(gymnasium.Env):
         super().reset(seed=seed)
         if state is None or seed is not None:
             drawn = int(self.np_random.integers(2**31)) if seed is None else seed
-            self._sample(drawn)
-        if state is None:
-            state = self.get_state()
-        raw = self._restore(state)
-        self._success = False
+            sampled, half_size = self._scene.sample(drawn)
+            if half_size is not None:
+                set_box_size(self.model, self.data, str(TASKS[self.task].box), half_size)
+            state = sampled if state is None else state
+        self._restore(state)
+        self._succeeded = False
         self._ready = True
-        return self._state_vector(raw), {"init_hash": self._init_hash(), "success": False, "score": 0.0}
+        return self._observe(), {"init_hash": self._init_hash(), "success": False, "score": 0.0}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Execute one action for 0.05 s.
 
         Args:
-            action: (7,) in [-1, 1]; beyond it robosuite clips.
+            action: (7,), clipped to [-1, 1].
 
         Returns:
-            Observation, reward (robosuite's sparse one: 1 at success), terminated, truncated (always False), info.
+            Observation, reward (robosuite's sparse one: 1 while the task is done, else 0), terminated, truncated
+            (always False) and info with ``success`` (now) and ``score`` (1.0 once it has been done).
 
         Raises:
             ValueError: the action has the wrong shape or is not finite.
+            gymnasium.error.ResetNeeded: no episode has begun.
         """
         action = np.asarray(action, dtype=np.float64)
         if action.shape != (7,) or not np.isfinite(action).all():
             raise ValueError(f"an action is 7 finite numbers in [-1, 1], got {action!r}")
         if not self._ready:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        raw, reward, _, _ = self.robosuite_env.step(action)
-        success = bool(reward >= 1.0)
-        self._success |= success
-        info = {"success": success, "score": float(self._success)}
-        return self._state_vector(raw), float(reward), success and self.terminate_on_success, False, info
+        if self.fast:
+            self._control.execute(action)
+            success = self._is_success()
+            observation = self._observe()
+        else:
+            raw, reward, _, _ = self.robosuite_env.step(action)
+            success = bool(reward > 0)
+            observation = robosuite_state_vector(raw)
+        self._succeeded |= success
+        info = {"success": success, "score": float(self._succeeded)}
+        return observation, float(success), success and self.terminate_on_success, False, info
 
-    def close(self) -> None:
-        """Release the simulator."""
-        self._ready = False
+    def _observe(self) -> np.ndarray:
+        return self._reader.read()
 
     def _checked_state(self, options: dict[str, Any] | None) -> np.ndarray | None:
         if not options:
@@ -164,38 +181,17 @@ class RobomimicEnv(gymnasium.Env):
             )
         return state
 
-    def _sample(self, seed: int) -> None:
-        """Draw an initial state as robosuite's hard reset does under ``default_rng(seed)``."""
-        env = self.robosuite_env
-        # In place: the placement samplers hold a reference to this generator.
-        env.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
-        task = TASKS[self.task]
-        if task.box is not None:
-            half_size = np.array([env.rng.uniform(*task.box_size) for _ in range(3)])
-            set_box_size(self.model, task.box, half_size)
-            env.cube.size = half_size
-        with quiet():
-            env.reset()
-
-    def _restore(self, state: np.ndarray) -> Any:
-        """Put the simulator into ``state`` with everything else as new; returns robosuite's observations."""
-        env = self.robosuite_env
-        env.sim.reset()
-        env.sim.set_state_from_flattened(state)
-        env.sim.forward()
-        robot = env.robots[0]
-        robot.gripper["right"].current_action = np.zeros(1)
-        robot.part_controllers["right"].update_initial_joints(self.data.qpos[robot._ref_joint_pos_indexes])
-        env.timestep = 0
-        env.done = False
-        env._obs_cache = {}
-        for observable in env._observables.values():
-            observable.reset()
-        env.sim.forward()
-        return env._get_observations(force_update=True)
-
-    def _state_vector(self, raw: dict[str, np.ndarray]) -> np.ndarray:
-        return np.concatenate([raw[key] for key in STATE_KEYS])
+    def _restore(self, state: np.ndarray) -> None:
+        """Put the simulator into ``state`` with everything else as new, solver and controller included."""
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.time = state[0]
+        self.data.qpos[:] = state[1 : 1 + self.model.nq]
+        self.data.qvel[:] = state[1 + self.model.nq :]
+        mujoco.mj_forward(self.model, self.data)
+        self._control.reset()
+        self._reader.reset()
+        if not self.fast:
+            restart_controller(self.robosuite_env)
 
     def _init_hash(self) -> str:
         digest = hashlib.sha256(self.get_state().astype("<f8").tobytes())
