@@ -46,12 +46,14 @@ class DiffusionPolicy:
     The sequence starts at the oldest observation; what is returned starts at the current one.
 
     Attributes:
+        recipe: how it was built and trained.
         n_obs_steps: observations that ``act`` sees.
         n_action_steps: actions of a chunk that are executed.
     """
 
     def __init__(self, denoiser: nn.Module, recipe: DiffusionRecipe, layout: ActionLayout, observed: Range) -> None:
         """A policy from a trained denoiser, the recipe it was trained by and the observations' range."""
+        self.recipe = recipe
         self.n_obs_steps = recipe.n_obs_steps
         self.n_action_steps = recipe.n_action_steps
         self._denoiser = denoiser.eval().requires_grad_(False)

@@ -24,16 +24,16 @@ from dto_envs.registry import row
 
 @dataclass(frozen=True)
 class Windows:
-    """Training data, normalised.
+    """Training data: every observation history with its action sequence.
 
     Attributes:
-        conditions: (N, n_obs_steps * D) float32 observation histories.
-        actions: (N, horizon, D_a) float32 action sequences.
+        states: (N, n_obs_steps, D) float64 observation histories, in the environment's units.
+        actions: (N, horizon, D_a) float32 action sequences, normalised.
         observed: range of the observations.
         data: which demonstrations these are.
     """
 
-    conditions: Tensor
+    states: Tensor
     actions: Tensor
     observed: Range
     data: DataDescription
@@ -63,18 +63,16 @@ def make_windows(
             f"the data's actions reach {np.abs(actions).max():.3f} on the normalised scale of {demonstrations.env_id}, "
             "where the limit is 1; is it data of another action space?"
         )
-    observed = Range.of(observations)
     index = window_indices(
         [len(episode) for episode in used],
         horizon=recipe.horizon,
         n_obs_steps=recipe.n_obs_steps,
         n_action_steps=recipe.n_action_steps,
     )
-    normalized = observed.normalize(torch.from_numpy(observations))
     return Windows(
-        conditions=normalized[torch.from_numpy(index[:, : recipe.n_obs_steps])].flatten(1),
+        states=torch.from_numpy(observations.astype(np.float64)[index[:, : recipe.n_obs_steps]]),
         actions=torch.from_numpy(actions.clip(-1, 1).astype(np.float32))[torch.from_numpy(index)],
-        observed=observed,
+        observed=Range.of(observations.astype(np.float64)),
         data=DataDescription(chosen, len(observations), data_sha256(used)),
     )
 
@@ -82,11 +80,11 @@ def make_windows(
 def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module], Tensor]:
     """The loss of a batch drawn at random: mean squared error of the predicted noise."""
     scheduler = make_scheduler(recipe)
-    count = len(windows.actions)
+    conditions = windows.observed.normalize(windows.states).flatten(1)
 
     def loss(denoiser: nn.Module) -> Tensor:
-        index = torch.randint(count, (recipe.batch_size,))
-        clean, condition = windows.actions[index], windows.conditions[index]
+        index = torch.randint(len(conditions), (recipe.batch_size,))
+        clean, condition = windows.actions[index], conditions[index]
         if recipe.observation_noise > 0:
             condition = condition + recipe.observation_noise * torch.randn_like(condition)
         noise = torch.randn_like(clean)

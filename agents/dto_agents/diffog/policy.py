@@ -1,0 +1,78 @@
+"""A trained optimisation layer, built from a member of the zoo."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from dto_agents import zoo
+from dto_agents.diffog.recipe import FilterRecipe
+from dto_envs.actions import ActionLayout
+from dto_envs.filters.dto import DTOLayer, LearnedMatrixQ, TransformerQ
+from dto_envs.registry import row
+
+
+def make_layer(
+    recipe: FilterRecipe,
+    layout: ActionLayout,
+    horizon: int,
+    *,
+    bound: Any | None = None,
+    alpha: float | None = None,
+) -> DTOLayer:
+    """The untrained layer of a recipe.
+
+    Args:
+        recipe: where Q comes from.
+        layout: what the actions mean.
+        horizon: length of the chunks.
+        bound: replaces the recipe's, which replaces the layout's.
+        alpha: likewise.
+    """
+    if recipe.source == "matrix":
+        source = LearnedMatrixQ(horizon, layout)
+    else:
+        source = TransformerQ(
+            horizon,
+            layout,
+            width=recipe.width,
+            heads=recipe.heads,
+            layers=recipe.layers,
+            feedforward=recipe.feedforward,
+            dropout=recipe.dropout,
+        )
+    alpha = recipe.alpha if alpha is None else alpha
+    return DTOLayer(source, layout, alpha=alpha, bound=recipe.bound if bound is None else bound)
+
+
+def describe(agent: str, recipe: FilterRecipe, env_id: str, horizon: int) -> dict[str, Any]:
+    """What a weights file says of itself, enough to build the filter again."""
+    return {"kind": agent, "env_id": env_id, "recipe": asdict(recipe), "horizon": horizon}
+
+
+def load_filter(entry: zoo.Entry, env_id: str, *, bound: Any | None = None, alpha: float | None = None) -> DTOLayer:
+    """The filter of a zoo's member, ready for inference.
+
+    Args:
+        entry: the member.
+        env_id: environment that it must have been trained for.
+        bound: bound of the differences, normalised; None for the trained one.
+        alpha: smoothing weight; None for the trained one.
+
+    Raises:
+        dto_agents.zoo.DamagedWeightsError: the file does not hold this filter for ``env_id``.
+        ValueError: bound or alpha make no sense.
+    """
+    description, tensors = zoo.read(entry.path, kind=entry.path.parent.name)
+    if description.get("env_id") != env_id:
+        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {description.get('env_id')}, not for {env_id}")
+    try:
+        recipe, horizon = FilterRecipe(**description["recipe"]), int(description["horizon"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise zoo.DamagedWeightsError(f"{entry.path} does not describe a filter: {error}") from error
+    layer = make_layer(recipe, row(env_id).layout, horizon, bound=bound, alpha=alpha)
+    try:
+        layer.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise zoo.DamagedWeightsError(f"{entry.path} does not fill the layer it describes: {error}") from error
+    return layer.eval().requires_grad_(False)

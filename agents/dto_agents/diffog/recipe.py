@@ -1,0 +1,82 @@
+"""How a learned filter is built and trained: one frozen recipe per agent name and environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class FilterRecipe:
+    """Everything but data, base policy and seed that a trained filter depends on.
+
+    Attributes:
+        source: where the quadratic form Q comes from: ``transformer`` of the chunk, or a learned ``matrix``.
+        inputs: what is optimised in training: the demonstrated chunk itself (``dataset``), or what the trained base
+            policy samples on the same observation (``refine``). The target is the demonstrated chunk either way.
+        alpha: smoothing weight; None for the layout's.
+        bound: bound of the differences, normalised; None for the layout's.
+        linked: whether the chunk is linked to the demonstrated action before it, as it is at inference. The paper
+            trains unlinked.
+        executed_weight: weight of the executed steps in the loss; the others weigh 1.
+        samples: base samples drawn per observation for refine training.
+        width: width of the transformer.
+        heads: its attention heads.
+        layers: its encoder layers.
+        feedforward: width of its feed-forward layers.
+        dropout: its dropout.
+        steps: optimiser steps.
+        batch_size: chunks per step.
+        learning_rate: peak learning rate; warmed up linearly, then a cosine down to zero.
+        warmup_steps: steps of the linear warm-up.
+        weight_decay: AdamW's weight decay.
+        ema_power: see :class:`dto_agents.training.Plan`.
+        ema_max: see :class:`dto_agents.training.Plan`.
+    """
+
+    source: Literal["transformer", "matrix"] = "transformer"
+    inputs: Literal["dataset", "refine"] = "dataset"
+    alpha: float | None = None
+    bound: float | None = None
+    linked: bool = False
+    executed_weight: float = 1.0
+    samples: int = 2
+    width: int = 256
+    heads: int = 4
+    layers: int = 2
+    feedforward: int = 256
+    dropout: float = 0.1
+    steps: int = 1_500
+    batch_size: int = 64
+    learning_rate: float = 3e-4
+    warmup_steps: int = 50
+    weight_decay: float = 1e-4
+    ema_power: float = 0.75
+    ema_max: float = 0.999
+
+    def __post_init__(self) -> None:
+        """Refuse recipes that cannot be trained."""
+        for name in ("samples", "width", "heads", "layers", "feedforward", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.width % self.heads:
+            raise ValueError(f"a width of {self.width} cannot be split into {self.heads} heads")
+
+
+RECIPES: Mapping[str, FilterRecipe] = MappingProxyType(
+    {
+        "diffog": FilterRecipe(),
+        "diffog-refine": FilterRecipe(inputs="refine"),
+        "matrix": FilterRecipe(source="matrix", learning_rate=3e-3),
+        "matrix-refine": FilterRecipe(source="matrix", inputs="refine", learning_rate=3e-3),
+    }
+)
+
+
+def recipe_for(agent: str, env_id: str) -> FilterRecipe:
+    """The recipe of a learned filter; the same for every environment, whose bound and alpha its layout gives."""
+    if agent not in RECIPES:
+        raise ValueError(f"there is no learned filter {agent!r}; choose from {', '.join(RECIPES)}")
+    return RECIPES[agent]

@@ -1,0 +1,146 @@
+"""Training a filter by imitation: the optimised chunk should be the demonstrated one (DiffOG, equation 10)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dto_agents import zoo
+from dto_agents.demos.dataset import Demonstrations
+from dto_agents.diffog.policy import describe, make_layer
+from dto_agents.diffog.recipe import FilterRecipe
+from dto_agents.diffusion import recipe as diffusion_recipe
+from dto_agents.diffusion.policy import DiffusionPolicy, load_policy
+from dto_agents.diffusion.train import make_windows
+from dto_agents.training import Plan, Report, fit
+from dto_envs.registry import row
+
+
+def sample_base(policy: DiffusionPolicy, states: Tensor, samples: int, *, seed: int, at_once: int = 2048) -> Tensor:
+    """What the base policy does on demonstrated observations.
+
+    Args:
+        policy: the base.
+        states: (N, n_obs_steps, D) float64 observation histories in environment units.
+        samples: samples per history.
+        seed: seed of the samples.
+        at_once: histories sampled together.
+
+    Returns:
+        (samples, N, horizon - n_obs_steps + 1, D_a) float32 normalised chunks.
+    """
+    draws = []
+    for draw in range(samples):
+        parts = []
+        for start in range(0, len(states), at_once):
+            part = states[start : start + at_once]
+            policy.reset([seed * 1_000_003 + draw * len(states) + start + offset for offset in range(len(part))])
+            parts.append(policy.sample(part)[:, policy.n_obs_steps - 1 :])
+        draws.append(torch.cat(parts))
+    return torch.stack(draws).clone()
+
+
+def imitation_loss(
+    inputs: Tensor, targets: Tensor, previous: Tensor | None, executed: int, recipe: FilterRecipe
+) -> Callable[[nn.Module], Tensor]:
+    """The loss of a batch drawn at random (equation 10): squared distance of the optimised to the demonstrated chunk.
+
+    Args:
+        inputs: (S, N, T, D_a) normalised chunks to optimise, one of S drawn for each item of a batch.
+        targets: (N, T, D_a) demonstrated chunks.
+        previous: (N, D_a) demonstrated actions before them, or None to leave the first action free.
+        executed: number of steps of a chunk that are executed.
+        recipe: batch size and weights.
+    """
+    weights = torch.ones(targets.shape[1], 1)
+    weights[:executed] = recipe.executed_weight
+    weights /= weights.mean()
+
+    def loss(layer: nn.Module) -> Tensor:
+        index = torch.randint(len(targets), (recipe.batch_size,))
+        draw = torch.randint(len(inputs), (recipe.batch_size,))
+        link = None if previous is None else previous[index]
+        optimized = layer(inputs[draw, index], link)
+        return (weights * (optimized - targets[index]).square()).mean()
+
+    return loss
+
+
+def train_filter(
+    agent: str,
+    demonstrations: Demonstrations,
+    recipe: FilterRecipe,
+    *,
+    seed: int,
+    root: Path,
+    report: Report,
+    base_root: Path | None = None,
+    episodes: int | None = None,
+) -> Path:
+    """Train a filter and write it to a zoo; an interrupted run of the same recipe, seed, data and base is continued.
+
+    Args:
+        agent: name of the filter, the folder it is written to.
+        demonstrations: what to imitate.
+        recipe: layer and optimisation.
+        seed: seed of the weights, the batches and the choice of episodes, and of the base policy for refine training.
+        root: the zoo's root.
+        report: called with finished steps and loss.
+        base_root: root of the zoo that holds the base policy; None for the shipped one. Dataset training needs none.
+        episodes: how many demonstrations to use; None for all.
+
+    Returns:
+        The weights file; its card lies beside it.
+
+    Raises:
+        FileExistsError: the result is already there.
+        ValueError: the data does not fit.
+        dto_agents.zoo.MissingWeightsError: no base policy of this seed; names the command that trains it.
+        dto_agents.training.TrainingError: the checkpoints are another run's, or the loss diverged.
+    """
+    env_id = demonstrations.env_id
+    layout = row(env_id).layout
+    path = zoo.claim(agent, env_id, seed, root)
+    policy = base = None
+    if recipe.inputs == "refine":
+        base = zoo.find_member("diffusion", env_id, f"seed{seed}", base_root)
+        policy = load_policy(base, env_id)
+    window = policy.recipe if policy else diffusion_recipe.recipe_for(env_id)
+    windows = make_windows(demonstrations, window, layout, episodes=episodes, seed=seed)
+    current = window.n_obs_steps - 1
+    targets = windows.actions[:, current:]
+    previous = windows.actions[:, max(current - 1, 0)] if recipe.linked else None
+    inputs = sample_base(policy, windows.states, recipe.samples, seed=seed) if policy else targets[None]
+    description = describe(agent, recipe, env_id, targets.shape[1])
+    identity = {"seed": seed, "data": windows.data.sha256, "base": base.sha256 if base else None, **asdict(recipe)}
+    average = fit(
+        lambda: make_layer(recipe, layout, targets.shape[1]),
+        imitation_loss(inputs, targets, previous, window.n_action_steps, recipe),
+        Plan(
+            steps=recipe.steps,
+            learning_rate=recipe.learning_rate,
+            warmup_steps=recipe.warmup_steps,
+            weight_decay=recipe.weight_decay,
+            ema_power=recipe.ema_power,
+            ema_max=recipe.ema_max,
+        ),
+        seed=seed,
+        folder=path.with_suffix(""),
+        fingerprint=json.dumps(identity, sort_keys=True),
+        report=report,
+    )
+    card = zoo.make_card(
+        agent,
+        env_id,
+        seed,
+        recipe=asdict(recipe),
+        data={**asdict(windows.data), "base_sha256": identity["base"]},
+        parameters=sum(value.numel() for value in average.values()),
+    )
+    zoo.write(path, average, description, card)
+    return path
