@@ -139,7 +139,11 @@ def trajectory_metrics(
 
 
 def batch_metrics(
-    episodes: Sequence[np.ndarray], layout: ActionLayout, n_action_steps: int | None = None, bound: Bound | None = None
+    episodes: Sequence[np.ndarray],
+    layout: ActionLayout,
+    n_action_steps: int | None = None,
+    bound: Bound | None = None,
+    tolerance: float = VIOLATION_TOLERANCE,
 ) -> dict[str, np.ndarray]:
     """Metrics of many episodes at once, as columns.
 
@@ -148,6 +152,7 @@ def batch_metrics(
         layout: what an action means.
         n_action_steps: as in :func:`trajectory_metrics`.
         bound: as in :func:`trajectory_metrics`.
+        tolerance: an excess over a limit up to this counts as none.
 
     Returns:
         The fields of :class:`TrajectoryMetrics` as arrays (E,), those by dimension as (E, D_c), and the fields of
@@ -163,7 +168,7 @@ def batch_metrics(
     if not arrays:
         raise ValueError("there are no episodes to compute metrics of")
     blocks = [
-        _block_metrics(_Padded.of(arrays[start : start + _BLOCK], layout), layout, n_action_steps, limits)
+        _block_metrics(_Padded.of(arrays[start : start + _BLOCK], layout), layout, n_action_steps, limits, tolerance)
         for start in range(0, len(arrays), _BLOCK)
     ]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -250,7 +255,11 @@ def _checked(actions: np.ndarray, layout: ActionLayout, index: int) -> np.ndarra
 
 
 def _block_metrics(
-    padded: _Padded, layout: ActionLayout, n_action_steps: int | None, limits: tuple[np.ndarray, np.ndarray]
+    padded: _Padded,
+    layout: ActionLayout,
+    n_action_steps: int | None,
+    limits: tuple[np.ndarray, np.ndarray],
+    tolerance: float,
 ) -> dict[str, np.ndarray]:
     trajectory = list(layout.trajectory)
     by_dimension = _difference_statistics(padded)
@@ -258,7 +267,7 @@ def _block_metrics(
     columns |= {name: values[:, trajectory].mean(axis=1) for name, values in by_dimension.items()}
     differences = padded.differences(1)[..., trajectory]
     columns |= _boundary_metrics(differences, padded.steps, n_action_steps)
-    columns |= _violation_metrics(differences, padded.steps, limits)
+    columns |= _violation_metrics(differences, padded.steps, limits, tolerance)
     for group, dimensions in motion_groups(layout).items():
         chosen = list(dimensions)
         values = {name: values[:, chosen].mean(axis=1) for name, values in by_dimension.items()}
@@ -307,12 +316,12 @@ def _boundary_metrics(differences: np.ndarray, steps: np.ndarray, n_action_steps
 
 
 def _violation_metrics(
-    differences: np.ndarray, steps: np.ndarray, limits: tuple[np.ndarray, np.ndarray]
+    differences: np.ndarray, steps: np.ndarray, limits: tuple[np.ndarray, np.ndarray], tolerance: float
 ) -> dict[str, np.ndarray]:
     lower, upper = limits
     valid = (np.arange(differences.shape[1]) < (steps - 1)[:, None])[..., None]
     excess = np.where(valid, np.maximum(np.maximum(differences - upper, lower - differences), 0.0), 0.0)
-    counts = (excess > VIOLATION_TOLERANCE).sum(axis=1)
+    counts = (excess > tolerance).sum(axis=1)
     sizes = excess.max(axis=1, initial=0.0)
     return {
         "violations": counts.sum(axis=1),

@@ -1,0 +1,208 @@
+"""From submissions to the rows of a board: every figure is computed from the records and actions, none is taken over.
+
+An agent is on the front where no other one is both at least as successful and at least as smooth, and one of the two
+strictly. A robot that stands still is perfectly smooth and a random one sometimes lucky, so only agents that do better
+than standing still can be on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dto_envs.registry import row
+from dto_envs.smoothness import batch_metrics, motion_groups
+from dto_eval import statistics
+from dto_eval.boards.checks import provenance_flags
+from dto_eval.boards.evidence import RESOLVED_VIOLATION, Key
+from dto_eval.boards.submit import Admitted
+from dto_eval.statistics import Interval
+
+REFERENCES = ("random", "hold")
+# Measured with an interval for every row, and once more on the episodes that all compared agents solved.
+SMOOTHNESS = ("max_difference", "std_difference", "mean_abs_difference", "std_abs_difference")
+MOTION = ("peak_velocity", "peak_acceleration", "peak_jerk", "normalized_jerk", "sparc", "ldlj")
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """One submission on a board.
+
+    Attributes:
+        name: ``<Task>/<agent>/<digest>``, its folder below the submissions.
+        agent: the agent's name.
+        created: UTC time of the run's start.
+        commit: commit of the code that ran.
+        flags: what a reader should know of the run's origin.
+        episodes: number of episodes.
+        members: number of members.
+        success: success rate.
+        score: mean score.
+        steps: mean number of steps.
+        smoothness: the figures of ``SMOOTHNESS``, over all episodes.
+        violating: share of the episodes that break the task's limit visibly, by more than ``RESOLVED_VIOLATION``.
+        max_violation: largest excess over the task's limit, normalised; 0 where none is visible.
+        groups: group -> mean of each figure of ``SMOOTHNESS`` and ``MOTION``, None where it is undefined.
+        solved: number of episodes that all compared agents solved; 0 for rows that are not compared.
+        solved_smoothness: means of the figures of ``SMOOTHNESS`` and of the steps on these.
+        front: True on the Pareto front of headline and smoothness.
+    """
+
+    name: str
+    agent: str
+    created: str
+    commit: str | None
+    flags: tuple[str, ...]
+    episodes: int
+    members: int
+    success: Interval
+    score: Interval
+    steps: float
+    smoothness: Mapping[str, Interval]
+    violating: float
+    max_violation: float
+    groups: Mapping[str, Mapping[str, float | None]]
+    solved: int = 0
+    solved_smoothness: Mapping[str, float] | None = None
+    front: bool = False
+
+    def headline(self, name: str) -> Interval:
+        """The figure that leads the board, ``success`` or ``score``."""
+        return self.success if name == "success" else self.score
+
+
+@dataclass(frozen=True)
+class Board:
+    """All submissions for one environment.
+
+    Attributes:
+        env_id: environment id.
+        headline: what the board leads with, ``success`` or ``score``.
+        rows: best headline first.
+    """
+
+    env_id: str
+    headline: str
+    rows: tuple[BoardRow, ...]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A row with the values of its episodes."""
+
+    row: BoardRow
+    values: dict[str, dict[Key, float]]
+    solved: frozenset[Key]
+    members: frozenset[str]
+
+
+def make_boards(submissions: Sequence[Admitted]) -> tuple[Board, ...]:
+    """One board for every environment with submissions, by id."""
+    env_ids = sorted({entry.submission.run.protocol.env_id for entry in submissions})
+    return tuple(
+        make_board(env_id, [entry for entry in submissions if entry.submission.run.protocol.env_id == env_id])
+        for env_id in env_ids
+    )
+
+
+def make_board(env_id: str, submissions: Sequence[Admitted]) -> Board:
+    """Measure ``submissions``, all for ``env_id``, and put them in order."""
+    headline = row(env_id).headline
+    measured = _solved_by_all([_measure(entry) for entry in submissions], headline)
+    rows = mark_front([entry.row for entry in measured], headline)
+    return Board(env_id, headline, tuple(sorted(rows, key=lambda entry: _order(entry, headline))))
+
+
+def mark_front(rows: Sequence[BoardRow], headline: str) -> list[BoardRow]:
+    """The rows with ``front`` set.
+
+    Compared are the headline and the standard deviation of differences as a board prints them, so that agents which
+    look equal are equal. Only rows whose interval lies above the best one that stands still (above 0 without one)
+    can be on the front.
+    """
+    floor = max((entry.headline(headline).hi for entry in rows if entry.agent == "hold"), default=0.0)
+    points = [(round(entry.headline(headline).mean, 3), -round(_roughness(entry), 4)) for entry in rows]
+    able = [entry.headline(headline).lo > floor and entry.agent not in REFERENCES for entry in rows]
+    return [
+        replace(entry, front=able[index] and not _dominated(points[index], points, able))
+        for index, entry in enumerate(rows)
+    ]
+
+
+def _dominated(point: tuple[float, float], points: Sequence[tuple[float, float]], able: Sequence[bool]) -> bool:
+    return any(
+        capable and other != point and other[0] >= point[0] and other[1] >= point[1]
+        for other, capable in zip(points, able, strict=True)
+    )
+
+
+def _order(entry: BoardRow, headline: str) -> tuple[float, float, str]:
+    return -round(entry.headline(headline).mean, 3), round(_roughness(entry), 4), entry.name
+
+
+def _roughness(entry: BoardRow) -> float:
+    return entry.smoothness["std_difference"].mean
+
+
+def _measure(entry: Admitted) -> _Measured:
+    submission, episodes = entry.submission, entry.submission.episodes
+    protocol, origin = submission.run.protocol, submission.run.provenance
+    columns = batch_metrics(submission.actions(), submission.layout, tolerance=RESOLVED_VIOLATION)
+    values = {name: dict(zip(episodes, columns[name].tolist(), strict=True)) for name in SMOOTHNESS}
+    values["steps"] = {key: float(episode.steps) for key, episode in episodes.items()}
+    success = {key: float(episode.success_once) for key, episode in episodes.items()}
+    score = {key: episode.score for key, episode in episodes.items()}
+    largest = float(columns["max_violation"].max())
+    made = BoardRow(
+        name=entry.name,
+        agent=protocol.agent,
+        created=origin.created,
+        commit=origin.git_commit,
+        flags=provenance_flags(origin),
+        episodes=len(episodes),
+        members=len(protocol.members),
+        success=statistics.proportion_interval(statistics.table(success)),
+        score=statistics.mean_interval(statistics.table(score)),
+        steps=float(np.mean(list(values["steps"].values()))),
+        smoothness={name: statistics.mean_interval(statistics.table(values[name])) for name in SMOOTHNESS},
+        violating=float(np.mean(columns["violations"] > 0)),
+        max_violation=largest if largest > RESOLVED_VIOLATION else 0.0,
+        groups={
+            group: {name: _defined_mean(columns[f"{group}/{name}"]) for name in (*SMOOTHNESS, *MOTION)}
+            for group in motion_groups(submission.layout)
+        },
+    )
+    solved = frozenset(key for key, value in success.items() if value)
+    return _Measured(made, values, solved, frozenset(member.name for member in protocol.members))
+
+
+def _solved_by_all(measured: list[_Measured], headline: str) -> list[_Measured]:
+    """Add the means on the episodes that all compared agents solved.
+
+    Compared are the agents with the members of the best of all rows named ``base`` and at least half its headline:
+    one that fails nearly always would leave nothing to compare on.
+    """
+    bases = [entry for entry in measured if entry.row.agent == "base"]
+    if not bases:
+        return measured
+    best = max(bases, key=lambda entry: (entry.row.headline(headline).mean, entry.row.name))
+    least = best.row.headline(headline).mean / 2
+    compared = [
+        entry for entry in measured if entry.members == best.members and entry.row.headline(headline).mean >= least
+    ]
+    common = sorted(frozenset.intersection(*(entry.solved for entry in compared)))
+    if not common:
+        return measured
+    return [_with_solved(entry, common) if entry in compared else entry for entry in measured]
+
+
+def _with_solved(entry: _Measured, common: Sequence[Key]) -> _Measured:
+    means = {name: float(np.mean([by_key[key] for key in common])) for name, by_key in entry.values.items()}
+    return replace(entry, row=replace(entry.row, solved=len(common), solved_smoothness=means))
+
+
+def _defined_mean(values: np.ndarray) -> float | None:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else None
