@@ -37,7 +37,7 @@ class PushTEnv(gymnasium.Env):
       of the data set. ``"image"``: (96, 96, 3) uint8. ``"state_image"``: a dictionary with both.
     - Reward: ``min(coverage / 0.95, 1)``, where coverage is the share of the goal that the block covers.
     - Success: coverage above 0.95; the episode terminates there unless told otherwise.
-    - ``info``: ``success``, ``score`` (the largest reward so far, [0, 1]), ``coverage``; after a reset also
+    - ``info``: ``success``, ``score`` (the largest reward received so far, [0, 1]), ``coverage``; after a reset also
       ``init_hash``, the SHA-256 of the initial state's five float64 numbers.
 
     Example::
@@ -112,7 +112,7 @@ class PushTEnv(gymnasium.Env):
         self._world = World(initial.tolist())
         self._target = None
         observation, coverage = self._observe()
-        self._best = _reward(coverage)
+        self._best = 0.0
         if self.render_mode == "human":
             self.render()
         info = self._info(coverage)
