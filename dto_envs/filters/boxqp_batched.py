@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-NEWTON_ITERATIONS = 100
+NEWTON_ITERATIONS = 30
+INTERIOR_ITERATIONS = 80
 TARGET_RESIDUAL = 1e-14
 ACCEPTED_RESIDUAL = 1e-9
 
@@ -60,9 +61,13 @@ def solve_batched(
         slope = slope + (0.5 * (q + q.mT) @ offset.flatten(1)[:, :, None]).reshape(linear.shape)
     slope = sum_back(slope, trajectory).flatten(1)
     z = _greedy(start, low, high, offset, trajectory)
-    z, residual, convex = projected_newton(hessian, slope, low.flatten(1), high.flatten(1), z.flatten(1))
-    if not convex:
-        raise ValueError("Q is not positive definite in some sample; add a multiple of the identity to it")
+    boxes = (slope, low.flatten(1), high.flatten(1))
+    z, residual = projected_newton(hessian, *boxes, z.flatten(1))
+    hard = residual > ACCEPTED_RESIDUAL
+    if hard.any():
+        forms = hessian[hard] if hessian.shape[0] > 1 else hessian
+        parts = [part[hard] for part in boxes]
+        z[hard], residual[hard] = projected_newton(forms, *parts, interior(forms, *parts, z[hard]))
     if (residual > ACCEPTED_RESIDUAL).any():
         sample = int(residual.argmax())
         raise ValueError(f"Q of sample {sample} is too ill-conditioned for the box QP; add a multiple of the identity")
@@ -86,11 +91,14 @@ def backward_batched(
 
 def projected_newton(
     hessian: Tensor, linear: Tensor, low: Tensor, high: Tensor, z: Tensor
-) -> tuple[Tensor, Tensor, bool]:
+) -> tuple[Tensor, Tensor]:
     """Minimise 1/2 z'Hz + g'z over boxes from feasible ``z`` (B, n).
 
     Returns:
-        z, the relative residual (B,) of each sample, and whether every matrix was positive definite.
+        z, and the relative residual (B,) of each sample.
+
+    Raises:
+        ValueError: a matrix is not positive definite.
     """
     fixed = low == high
     best = torch.full_like(z[:, 0], torch.inf)
@@ -107,12 +115,66 @@ def projected_newton(
             break
         factor, info = torch.linalg.cholesky_ex(_free_block(hessian, free))
         if (info > 0).any():
-            return z, relative, False
+            sample = int(info.argmax())
+            raise ValueError(f"Q of sample {sample} is not positive definite; add a multiple of the identity to it")
         direction = -torch.cholesky_solve((gradient * free)[:, :, None], factor)[..., 0]
         z, moved = _line_search(hessian, gradient, z, direction, low, high, going)
         if not moved.any():
             break
-    return z, relative, True
+    return z, relative
+
+
+def interior(hessian: Tensor, linear: Tensor, low: Tensor, high: Tensor, z: Tensor) -> Tensor:
+    """Points close to the minimum over boxes, on the limits that are active there (Mehrotra's method), from any ``z``.
+
+    The way out for ill-conditioned problems; what it leaves to :func:`projected_newton` is rounding.
+    """
+    inset = (0.1 * (high - low)).clamp_max(1.0)
+    z = torch.minimum(torch.maximum(z, low + inset), high - inset)
+    fixed = low == high
+    sign = torch.tensor([1.0, -1.0], dtype=z.dtype, device=z.device)[:, None, None]
+    slack = torch.stack([z - low, high - z])
+    limited = torch.isfinite(slack) & ~fixed
+    slack = torch.where(limited, slack, 1.0)
+    largest = _gradient(hessian, linear, z)[0].abs().amax(1)
+    dual = (0.1 * largest + 1e-300)[None, :, None] * limited
+    pairs = limited.sum((0, 2)).clamp_min(1)
+    target = 1e-24 * (slack * dual).sum((0, 2)) / pairs
+    for _ in range(INTERIOR_ITERATIONS):
+        gap = (slack * dual).sum((0, 2)) / pairs
+        going = gap > target
+        gradient = _gradient(hessian, linear, z)[0]
+        barrier = _free_block(hessian, ~fixed) + torch.diag_embed((dual / slack).sum(0))
+        factor, info = torch.linalg.cholesky_ex(barrier)
+        going &= info == 0
+        if not going.any():
+            break
+        step, change = torch.zeros_like(z), torch.zeros_like(dual)
+        center, length = torch.zeros_like(gap), torch.ones_like(gap)
+        for _ in range(2):
+            goal = (center[:, None] - sign * step * change) / slack * limited
+            right = torch.where(fixed, 0.0, goal[0] - goal[1] - gradient)
+            step = torch.cholesky_solve(right[:, :, None], factor)[..., 0]
+            change = (goal - dual * (1.0 + sign * step / slack)) * limited
+            length = torch.minimum(_longest(slack, sign * step * limited), _longest(dual, change))
+            after = (slack + length[:, None] * sign * step) * (dual + length[:, None] * change) * limited
+            center = (after.sum((0, 2)) / pairs / gap.clamp_min(1e-300)) ** 3 * gap
+        length = torch.where(going, (0.995 * length).clamp_max(1.0), 0.0)[:, None]
+        step = torch.where(going[:, None], step, 0.0)
+        change = torch.where(going[:, None], change, 0.0)
+        z, dual = z + length * step, dual + length * change
+        slack = torch.where(limited, slack + length * sign * step, 1.0)
+    z = torch.minimum(torch.maximum(z, low), high)
+    curvature = torch.diagonal(hessian, dim1=-2, dim2=-1)
+    held = (dual > curvature * slack) & limited
+    z = torch.where(held[1] & (dual[1] >= dual[0]), high, z)
+    return torch.where(held[0] & (dual[0] > dual[1]), low, z)
+
+
+def _longest(value: Tensor, change: Tensor) -> Tensor:
+    """The longest length (B,) in (0, 1] that keeps ``value + length * change``, (2, B, n), positive."""
+    ratio = torch.where(change < 0, -value / change.clamp_max(-1e-300), 1.0)
+    return ratio.amin((0, 2)).clamp_max(1.0)
 
 
 def _line_search(
