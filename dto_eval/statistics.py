@@ -3,7 +3,10 @@
 Episodes of one run are not independent: those of one member share a policy, those of one init share an initial state.
 A binomial interval over all episodes is too narrow, so means get a two-way cluster bootstrap (Owen 2007, the
 "pigeonhole" bootstrap): members and inits are resampled with replacement, each on its own, and an episode counts as
-often as its member was drawn times its init was drawn.
+often as its member was drawn times its init was drawn. Of n members (inits) n - 1 are drawn, which makes the variance
+between them unbiased where there are few (Rao and Wu 1988). Three members remain three: where training seeds differ by
+more than the noise of their means, no interval from three of them reaches its nominal 95 % (86 % in the worst of the
+cases that were simulated; 94 % and more where they differ by no more than that).
 """
 
 from __future__ import annotations
@@ -115,7 +118,8 @@ def common_keys(*runs: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
 def _resample(shape: tuple[int, ...], resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each member (resamples, members) and each init (resamples, inits) is drawn in every resample."""
     rng = np.random.default_rng(seed)
-    members, inits = shape
-    member_counts = rng.multinomial(members, np.full(members, 1 / members), size=resamples).astype(np.float64)
-    init_counts = rng.multinomial(inits, np.full(inits, 1 / inits), size=resamples).astype(np.float64)
+    member_counts, init_counts = (
+        rng.multinomial(max(count - 1, 1), np.full(count, 1 / count), size=resamples).astype(np.float64)
+        for count in shape
+    )
     return member_counts, init_counts
