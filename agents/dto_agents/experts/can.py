@@ -10,6 +10,8 @@ from dto_agents.experts.scene import Goal, Scene, nearest, pointing_down
 COMPARTMENT = np.array([[0.1, 0.295], [0.28, 0.525]])  # x and y, lowest and highest
 DROP = np.array([0.155, 0.36])  # inward of the compartment's centre, which is out of reach
 GRASP_HEIGHT = 0.02  # of the tool point over the can's centre, standing
+BIN_CENTRE = -0.25  # y of the first bin
+WALL_REACH = 0.18  # |y - BIN_CENTRE| from which on a finger beside a centred can would meet the bin's wall
 CARRY_HEIGHT = 1.02  # of the can's centre; the bins' walls end well below its bottom then
 DROP_HEIGHT = 0.92
 CAN_WIDTH = 0.05
@@ -32,7 +34,9 @@ def plan(scene: Scene, closing: bool) -> Goal:
     if ((can[:2] > COMPARTMENT[:, 0]) & (can[:2] < COMPARTMENT[:, 1])).all():
         return Goal(scene.tool_position + [0.0, 0.0, 0.1], pointing_down(0.0), close=False, reach=0.1)
     yaw = 0.0 if standing else nearest(float(np.arctan2(axis[1], axis[0])), 0.0, np.pi)
-    return fetch(scene, grasp, yaw)
+    beside = can[1] - BIN_CENTRE
+    inward = -np.sign(beside) * np.clip(abs(beside) - WALL_REACH, 0.0, 0.012)
+    return fetch(scene, grasp + np.array([0.0, inward, 0.0]), yaw)
 
 
 def _carry(scene: Scene) -> Goal:

@@ -12,12 +12,12 @@ HOVER = 0.09  # height above the grasp at which the hand waits until it is align
 
 def holds(scene: Scene, grasp: np.ndarray, width: float) -> bool:
     """Whether something ``width`` m wide at ``grasp`` is between fingers that were told to close, closed yet or not."""
-    return bool(np.linalg.norm(scene.tool_position - grasp) < 0.025) and scene.width > 0.6 * width
+    return bool(np.linalg.norm(scene.tool_position - grasp) < 0.035) and scene.width > 0.6 * width
 
 
 def squeezing(scene: Scene, width: float) -> bool:
     """Whether fingers that close on something ``width`` m wide are still moving."""
-    return scene.width > 1.25 * width
+    return scene.width > 1.12 * width
 
 
 def stay(scene: Scene) -> Goal:
@@ -42,4 +42,4 @@ def fetch(scene: Scene, grasp: np.ndarray, yaw: float) -> Goal:
     target = grasp + np.array([0.0, 0.0, min(height, 0.1)])
     left = float(abs(grasp[2] - scene.tool_position[2]))
     ready = away < 0.008 and turn < 0.12 and left < 0.010 and scene.width > OPEN_WIDTH
-    return Goal(target, rotation, close=bool(ready), reach=float(np.hypot(away, left)))
+    return Goal(target, rotation, close=bool(ready), reach=away)

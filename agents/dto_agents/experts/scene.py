@@ -48,7 +48,7 @@ class Goal:
         position: (3,) target of the tool point in m.
         rotation: target orientation of the hand.
         close: True to close the fingers.
-        reach: distance in m left to what the movement is for; far away, people aim loosely.
+        reach: horizontal distance in m left to what the movement is for; far away, people aim loosely.
     """
 
     position: np.ndarray
