@@ -5,5 +5,6 @@ from dto_envs.registry import require
 require("robomimic", "mujoco", "robosuite")
 
 from dto_envs.robomimic.env import RobomimicEnv  # noqa: E402
+from dto_envs.robomimic.rendering import NoDisplayError  # noqa: E402
 
-__all__ = ["RobomimicEnv"]
+__all__ = ["NoDisplayError", "RobomimicEnv"]

@@ -131,7 +131,7 @@ class Scene:
         """Build and compile, which takes about a second."""
         self.task = task
         self.robosuite_env = make_robosuite_env(task)
-        self._shared_model = self.robosuite_env.sim.model._model
+        self.shared_model = self.robosuite_env.sim.model._model
         self.xml: str = self.robosuite_env.sim.model.get_xml()
         robot = self.robosuite_env.robots[0]
         self.arm = ArmIndices(
@@ -148,8 +148,8 @@ class Scene:
     def model(self) -> mujoco.MjModel:
         """The model for one environment: this process's only one, or a copy where resets change it."""
         if self.task.box is None:
-            return self._shared_model
-        return copy.copy(self._shared_model)
+            return self.shared_model
+        return copy.copy(self.shared_model)
 
     def sample(self, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Draw the initial state that robosuite's hard reset gives under ``default_rng(seed)``.

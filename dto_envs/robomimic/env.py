@@ -13,10 +13,20 @@ import numpy as np
 from dto_envs.registry import ROBOMIMIC_LAYOUT
 from dto_envs.robomimic.build import TASKS, scene, set_box_size
 from dto_envs.robomimic.control import ArmControl
+from dto_envs.robomimic.rendering import (
+    CAMERAS,
+    FRAME_SIZE,
+    IMAGE_SIZE,
+    fixed_camera,
+    onlooker,
+    open_window,
+    painter,
+)
 from dto_envs.robomimic.sensing import StateReader, SuccessCheck, robosuite_state_vector
 from dto_envs.robomimic.window import adopt, restart_controller
 
 CONTROL_TIMESTEP = 0.05
+OBS_TYPES = ("state", "image", "state_image")
 
 
 class RobomimicEnv(gymnasium.Env):
@@ -29,6 +39,9 @@ class RobomimicEnv(gymnasium.Env):
     quaternion (xyzw) of the end effector in the world frame, then the two finger positions (m). Square and Can: 14 + 3
     + 4 + 2 = 23, Lift: 10 + 9 = 19. As in robosuite and so in robomimic's data sets, the object's pose relative to the
     gripper (the first 7 numbers of Square and Can) uses the object's pose of the step before, and is zero at reset.
+
+    Image observations are a dictionary of robomimic's two cameras, ``agentview`` and ``robot0_eye_in_hand``, each (84,
+    84, 3) uint8, upright; with ``obs_type="state_image"`` it holds the state vector as ``state`` as well.
 
     ``reset(seed=s)`` gives the state that robosuite's hard reset gives under ``numpy.random.default_rng(s)``, in any
     process and after any history, at the cost of a soft reset; the size of Lift's cube is part of it.
@@ -48,7 +61,7 @@ class RobomimicEnv(gymnasium.Env):
     def __init__(
         self,
         task: str = "Square",
-        obs_type: Literal["state"] = "state",
+        obs_type: Literal["state", "image", "state_image"] = "state",
         render_mode: str | None = None,
         terminate_on_success: bool = True,
         fast: bool = True,
@@ -57,17 +70,19 @@ class RobomimicEnv(gymnasium.Env):
 
         Args:
             task: "Lift", "Can" or "Square".
-            obs_type: what an observation holds.
-            render_mode: None or "rgb_array".
+            obs_type: what an observation holds: "state" (needs no OpenGL), "image" or "state_image".
+            render_mode: None, "rgb_array" for frames of 512 x 512, or "human" for a window.
             terminate_on_success: end the episode at success; False to run on to the horizon.
             fast: run the control loop compiled; False for robosuite's own ``step``, which is about four times slower
                 and agrees to rounding.
 
         Raises:
             ValueError: an argument has no such value; raised before anything is built.
+            NoDisplayError: images or a window are asked for on a machine that cannot draw them.
         """
-        if task not in TASKS:
-            raise ValueError(f"there is no robomimic task {task!r}; choose one of {', '.join(TASKS)}")
+        _check_choice("task", task, tuple(TASKS))
+        _check_choice("obs_type", obs_type, OBS_TYPES)
+        _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.task = task
         self.obs_type = obs_type
         self.render_mode = render_mode
@@ -83,7 +98,9 @@ class RobomimicEnv(gymnasium.Env):
         self._reader = StateReader(self._scene, self.model, self.data)
         self._is_success = SuccessCheck(self._scene, self.data)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (7,), np.float32)
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (self._reader.read().size,), np.float64)
+        self.observation_space = self._make_observation_space(self._reader.read().size)
+        self._painter = painter(task) if obs_type != "state" or render_mode == "rgb_array" else None
+        self._window = open_window(self.model, self.data) if render_mode == "human" else None
         self._succeeded = False
         self._ready = False
 
@@ -102,9 +119,7 @@ class RobomimicEnv(gymnasium.Env):
         """The flattened MuJoCo state, (1 + nq + nv,): time, positions, velocities; what ``reset`` restores."""
         return np.concatenate([[self.data.time], self.data.qpos, self.data.qvel])
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
 
         Args:
@@ -131,9 +146,9 @@ class RobomimicEnv(gymnasium.Env):
         self._restore(state)
         self._succeeded = False
         self._ready = True
-        return self._observe(), {"init_hash": self._init_hash(), "success": False, "score": 0.0}
+        return self._observe(self._reader.read()), {"init_hash": self._init_hash(), "success": False, "score": 0.0}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Execute one action for 0.05 s.
 
         Args:
@@ -155,17 +170,52 @@ class RobomimicEnv(gymnasium.Env):
         if self.fast:
             self._control.execute(action)
             success = self._is_success()
-            observation = self._observe()
+            state = self._reader.read()
         else:
             raw, reward, _, _ = self.robosuite_env.step(action)
             success = bool(reward > 0)
-            observation = robosuite_state_vector(raw)
+            state = robosuite_state_vector(raw)
         self._succeeded |= success
         info = {"success": success, "score": float(self._succeeded)}
-        return observation, float(success), success and self.terminate_on_success, False, info
+        return self._observe(state), float(success), success and self.terminate_on_success, False, info
 
-    def _observe(self) -> np.ndarray:
-        return self._reader.read()
+    def render(self) -> np.ndarray | None:
+        """A frame (512, 512, 3) uint8 for "rgb_array"; for "human" the window shows the present state by itself.
+
+        Raises:
+            ValueError: the environment was made without a render mode.
+        """
+        if self.render_mode is None:
+            raise ValueError("nothing to render; make the environment with render_mode='rgb_array' or 'human'")
+        if self._painter is not None and self.render_mode == "rgb_array":
+            return self._painter.paint(self.model, self.data, onlooker(), FRAME_SIZE)
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one; the simulator stays for other environments of this process."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+        self._ready = False
+
+    def _make_observation_space(self, size: int) -> gymnasium.Space:
+        state = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
+        if self.obs_type == "state":
+            return state
+        image = gymnasium.spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        parts: dict[str, gymnasium.Space] = dict.fromkeys(CAMERAS, image)
+        return gymnasium.spaces.Dict(parts | ({"state": state} if self.obs_type == "state_image" else {}))
+
+    def _observe(self, state: np.ndarray) -> Any:
+        if self._window is not None:
+            self._window.sync()
+        if self.obs_type == "state" or self._painter is None:
+            return state
+        observation = {
+            name: self._painter.paint(self.model, self.data, fixed_camera(self.model, name), IMAGE_SIZE)
+            for name in CAMERAS
+        }
+        return observation | ({"state": state} if self.obs_type == "state_image" else {})
 
     def _checked_state(self, options: dict[str, Any] | None) -> np.ndarray | None:
         if not options:
@@ -199,3 +249,8 @@ class RobomimicEnv(gymnasium.Env):
         if self.object_size is not None:
             digest.update(self.object_size.astype("<f8").tobytes())
         return digest.hexdigest()
+
+
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")

@@ -1,0 +1,151 @@
+"""Pictures of a simulation: robomimic's cameras, larger frames to look at, and a window where there is a screen."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import importlib
+import os
+import sys
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from dto_envs.robomimic.build import scene
+
+CAMERAS = ("agentview", "robot0_eye_in_hand")
+IMAGE_SIZE = 84
+FRAME_SIZE = 512
+
+
+class NoDisplayError(RuntimeError):
+    """Pictures were asked for on a machine that cannot draw them; the message says what to do."""
+
+
+def _gl_context(width: int, height: int) -> Any:
+    """An offscreen OpenGL context: the one MUJOCO_GL names, else the first that works of a window's, EGL and OSMesa."""
+    named = os.environ.get("MUJOCO_GL", "").lower().strip()
+    if named or not sys.platform.startswith("linux"):
+        modules = [named if named in ("egl", "osmesa", "glfw") else "gl_context"]
+    else:
+        modules = (["glfw"] if _has_screen() else []) + ["egl", "osmesa"]
+    failures = []
+    for name in modules:
+        try:
+            context = importlib.import_module(f"mujoco.{name}").GLContext(width, height)
+            context.make_current()
+            return context
+        # Drivers fail in every way there is: missing libraries, attributes of None, errors of their own.
+        except Exception as error:
+            failures.append(f"{name}: {type(error).__name__}: {error}")
+    raise NoDisplayError(
+        "no OpenGL context for images; install libegl1 or libosmesa6 and set MUJOCO_GL=egl or MUJOCO_GL=osmesa, or use "
+        f"obs_type='state' and render_mode=None, which need none ({'; '.join(failures)})"
+    )
+
+
+def _has_screen() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+class Painter:
+    """Draws one task's simulations; all environments of a process share it, with its textures and meshes."""
+
+    def __init__(self, task_name: str) -> None:
+        """Open an OpenGL context and upload the task's model.
+
+        Raises:
+            NoDisplayError: the machine has no OpenGL.
+        """
+        model = scene(task_name).shared_model
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, FRAME_SIZE)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, FRAME_SIZE)
+        self._gl: Any = _gl_context(FRAME_SIZE, FRAME_SIZE)
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._scene = mujoco.MjvScene(model, maxgeom=10_000)
+        self._options = mujoco.MjvOption()
+        # Group 0 holds robosuite's collision geometry, group 1 what is meant to be seen.
+        self._options.geomgroup[:2] = (0, 1)
+        atexit.register(self.close)
+
+    def paint(self, model: mujoco.MjModel, data: mujoco.MjData, camera: mujoco.MjvCamera, size: int) -> np.ndarray:
+        """Draw a square picture, upright.
+
+        Args:
+            model: the task's model, or a copy of it with other numbers.
+            data: the state to draw; it must be forwarded.
+            camera: where from; :func:`fixed_camera` or :func:`onlooker`.
+            size: edge in pixels, at most ``FRAME_SIZE``.
+
+        Returns:
+            (size, size, 3) uint8, RGB.
+        """
+        if self._gl is None:
+            raise NoDisplayError("this painter has been closed")
+        self._gl.make_current()
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(model, data, self._options, None, camera, everything, self._scene)
+        viewport = mujoco.MjrRect(0, 0, size, size)
+        mujoco.mjr_render(viewport, self._scene, self._context)
+        pixels = np.empty((size, size, 3), dtype=np.uint8)
+        mujoco.mjr_readPixels(pixels, None, viewport, self._context)
+        return np.ascontiguousarray(pixels[::-1])
+
+    def close(self) -> None:
+        """Free what the graphics driver holds; harmless when repeated."""
+        atexit.unregister(self.close)
+        gl, self._gl = self._gl, None
+        if gl is None:
+            return
+        # At exit another library may have shut the driver down already, and then there is nothing left to free.
+        with contextlib.suppress(Exception):
+            gl.make_current()
+            self._context.free()
+            gl.free()
+
+
+def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
+    """A camera of the model, such as one of ``CAMERAS``."""
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+    camera.fixedcamid = model.camera(name).id
+    return camera
+
+
+def onlooker() -> mujoco.MjvCamera:
+    """A person's view of the whole arm and its workspace, for frames to look at."""
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+    camera.lookat[:] = (-0.12, 0.02, 1.05)
+    camera.distance, camera.azimuth, camera.elevation = 1.7, 140.0, -22.0
+    return camera
+
+
+@functools.cache
+def painter(task_name: str) -> Painter:
+    """This process's painter of the task."""
+    return Painter(task_name)
+
+
+def open_window(model: mujoco.MjModel, data: mujoco.MjData) -> Any:
+    """Open MuJoCo's passive viewer on a simulation; it shows a new state whenever its ``sync`` is called.
+
+    Raises:
+        NoDisplayError: there is no screen.
+    """
+    if sys.platform.startswith("linux") and not _has_screen():
+        raise NoDisplayError("render_mode='human' needs a screen and DISPLAY is not set; use render_mode='rgb_array'")
+    viewer = importlib.import_module("mujoco.viewer")
+    try:
+        window = viewer.launch_passive(model, data, show_left_ui=False, show_right_ui=False)
+    except Exception as error:
+        raise NoDisplayError(f"no window could be opened ({error}); use render_mode='rgb_array'") from error
+    with window.lock():
+        window.opt.geomgroup[:2] = (0, 1)
+        view = onlooker()
+        window.cam.lookat[:] = view.lookat
+        window.cam.distance, window.cam.azimuth, window.cam.elevation = view.distance, view.azimuth, view.elevation
+    return window
