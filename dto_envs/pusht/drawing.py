@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame  # noqa: E402
@@ -21,6 +22,7 @@ BLOCK_EDGE, BLOCK = (119, 136, 153), (143, 163, 184)
 AGENT_EDGE, AGENT = (65, 105, 225), (78, 126, 255)
 TARGET = (255, 0, 0)
 EDGE_WIDTH = 5
+SHIFTS = (16, 8, 0)  # of red, green and blue in a 32-bit pixel
 
 
 def _corners(piece: Sequence[tuple[float, float]], x: float, y: float, angle: float) -> list[tuple[int, int]]:
@@ -87,21 +89,39 @@ def pixels(canvas: pygame.Surface, size: int = SIZE) -> np.ndarray:
     A smaller size is sampled bilinearly at the new pixels' centres, as the recorded images were (no area averaging).
     """
     packed = pygame.surfarray.pixels2d(canvas).T
+    image = np.empty((size, size, 3), dtype=np.uint8)
     if size == SIZE:
-        return _unpack(packed)
-    at = (np.arange(size) + 0.5) * (SIZE / size) - 0.5
-    first = np.floor(at).astype(int)
-    weight = (at - first).astype(np.float32)
-    down, right = weight[:, None, None], weight[None, :, None]
-    upper, lower = packed[first], packed[first + 1]
-    above = _unpack(upper[:, first]) * (1 - right) + _unpack(upper[:, first + 1]) * right
-    below = _unpack(lower[:, first]) * (1 - right) + _unpack(lower[:, first + 1]) * right
-    return np.rint(above * (1 - down) + below * down).astype(np.uint8)
+        for channel, shift in enumerate(SHIFTS):
+            image[..., channel] = packed >> shift & 0xFF
+    else:
+        _sample(packed, image)
+    return image
 
 
-def _unpack(packed: np.ndarray) -> np.ndarray:
-    """Colours (H, W, 3) uint8 of 32-bit pixels (H, W) that hold red, green and blue from the third byte down."""
-    return np.stack([packed >> 16, packed >> 8, packed], axis=-1).astype(np.uint8)
+@njit(cache=True)
+def _sample(packed, image):
+    """Fill ``image`` (size, size, 3) from 32-bit pixels (SIZE, SIZE): red, green and blue from the third byte down."""
+    size = image.shape[0]
+    scale = packed.shape[0] / size
+    for row in range(size):
+        y = (row + 0.5) * scale - 0.5
+        top = int(y)
+        down = y - top
+        for column in range(size):
+            x = (column + 0.5) * scale - 0.5
+            left = int(x)
+            right = x - left
+            corners = (
+                (top, left, (1 - down) * (1 - right)),
+                (top, left + 1, (1 - down) * right),
+                (top + 1, left, down * (1 - right)),
+                (top + 1, left + 1, down * right),
+            )
+            for channel in range(3):
+                value = 0.5
+                for i, j, share in corners:
+                    value += share * (packed[i, j] >> SHIFTS[channel] & 0xFF)
+                image[row, column, channel] = np.uint8(value)
 
 
 class Window:
