@@ -33,9 +33,15 @@ every_id = pytest.mark.parametrize(
 
 @functools.cache
 def gl_works() -> bool:
-    """Whether MuJoCo can make a GL context; asked of another process, because a bad driver can end this one."""
-    code = "import mujoco; context = mujoco.GLContext(64, 64); context.make_current(); context.free()"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+    """Whether a picture can be drawn with GL; asked of another process, because a bad driver can end this one."""
+    code = """
+import gymnasium, dto_envs
+env = gymnasium.make("dto/Lift-v0", render_mode="rgb_array")
+env.reset(seed=0)
+env.render()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return done.returncode >= 0 and "NoDisplayError" not in done.stderr
 
 
 def need_pictures(env_id: str) -> None:
