@@ -20,7 +20,7 @@ from dto_envs.registry import row
 
 BASES = ("diffusion", "expert", "random", "hold")
 PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
-LEARNED_FILTERS = ("matrix", "diffog", "diffog-refine")
+LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine")
 NAMES = ("expert", "random", "hold", "base", *PLAIN_FILTERS, *LEARNED_FILTERS)
 
 ONLY = "only"  # the member of agents that have no weights

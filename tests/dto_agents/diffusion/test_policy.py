@@ -1,0 +1,171 @@
+"""The diffusion policy as an agent: batches do not matter, seeds do, and it learns what it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from dto_agents import zoo
+from dto_agents.diffusion.networks import build_denoiser
+from dto_agents.diffusion.policy import DiffusionPolicy, build_policy, load_policy, make_denoiser, make_scheduler
+from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
+from dto_agents.diffusion.train import make_windows, noise_loss
+from dto_agents.diffusion.windows import Range
+
+from dto_envs.registry import row
+
+LAYOUT = row("dto/PushT-v0").layout
+
+
+def random_policy(recipe: DiffusionRecipe, state_size: int = 20) -> DiffusionPolicy:
+    torch.manual_seed(0)
+    denoiser = make_denoiser(recipe, LAYOUT.size, state_size)
+    for parameter in denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    zeros = torch.zeros(state_size, dtype=torch.float64)
+    return DiffusionPolicy(denoiser, recipe, LAYOUT, Range(zeros, zeros + 512))
+
+
+@pytest.fixture(params=["mlp", "unet"])
+def recipe(request) -> DiffusionRecipe:
+    width = 416 if request.param == "mlp" else 8
+    return DiffusionRecipe(denoiser=request.param, width=width, train_timesteps=20, inference_steps=2)
+
+
+def test_an_episodes_actions_do_not_depend_on_the_batch(recipe):
+    policy = random_policy(recipe)
+    rng = np.random.default_rng(0)
+    observations = rng.uniform(0, 512, (70, 2, 2, 20))
+    seeds = rng.integers(0, 2**31, 70)
+    policy.reset(seeds)
+    expected = [policy.act(observations[:, call]) for call in range(2)]
+    for size in (1, 2, 5, 25, 32, 33, 70):
+        rows = rng.permutation(70)[:size]
+        policy.reset(seeds[rows])
+        for call in range(2):
+            np.testing.assert_array_equal(policy.act(observations[rows, call]), expected[call][rows])
+    assert expected[0].shape == (70, 15, 2)
+    assert expected[0].dtype == np.float32
+
+
+def test_seed_and_observation_decide_the_chunk(recipe):
+    policy = random_policy(recipe)
+    observations = np.full((4, 2, 20), 100.0)
+    observations[3] += 200.0
+    policy.reset([1, 1, 2, 1])
+    chunk = policy.act(observations)
+    np.testing.assert_array_equal(chunk[0], chunk[1])
+    assert not np.array_equal(chunk[0], chunk[2])
+    assert not np.array_equal(chunk[0], chunk[3])
+    assert not np.array_equal(policy.act(observations)[0], chunk[0])
+
+
+def test_actions_stay_in_the_layouts_range(recipe):
+    policy = random_policy(recipe)
+    policy.reset(range(8))
+    chunk = policy.act(np.random.default_rng(0).uniform(-2000, 2000, (8, 2, 20)))
+    assert (chunk >= np.asarray(LAYOUT.low)).all() and (chunk <= np.asarray(LAYOUT.high)).all()
+
+
+def test_reads_the_state_of_a_dictionary_and_refuses_images_alone(tiny):
+    policy = random_policy(tiny)
+    states = np.full((1, 2, 20), 100.0)
+    policy.reset([5])
+    plain = policy.act(states)
+    policy.reset([5])
+    np.testing.assert_array_equal(policy.act({"state": states, "image": np.zeros((1, 2, 3))}), plain)
+    with pytest.raises(ValueError, match="obs_type"):
+        policy.act({"image": np.zeros((1, 2, 3))})
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 20), (1, 2, 19), (1, 20), (1, 3, 20)])
+def test_observations_that_do_not_fit_are_refused(tiny, shape):
+    policy = random_policy(tiny)
+    policy.reset([5])
+    with pytest.raises(ValueError, match="shape"):
+        policy.act(np.zeros(shape))
+
+
+def test_ddim_recovers_the_sequence_when_the_noise_is_known():
+    """With a denoiser that knows the clean sequence, sampling must return it, whatever the number of steps."""
+    recipe = DiffusionRecipe(inference_steps=7)
+    scheduler = make_scheduler(recipe)
+    clean = torch.linspace(-0.9, 0.9, 32).view(1, 16, 2)
+
+    class Oracle(torch.nn.Module):
+        def forward(self, noisy, timestep, condition):
+            alpha = scheduler.alphas_cumprod[timestep.long()].view(-1, 1, 1)
+            return (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()
+
+    policy = DiffusionPolicy(Oracle(), recipe, LAYOUT, Range(torch.zeros(20).double(), torch.ones(20).double()))
+    policy.reset([1, 2, 3])
+    sampled = policy.sample(torch.zeros(3, 2, 20, dtype=torch.float64))
+    torch.testing.assert_close(sampled, clean.expand(3, -1, -1), atol=1e-4, rtol=0)
+
+
+def test_noise_loss_is_one_at_the_start_and_falls(tiny, demonstrations):
+    recipe = replace(tiny, width=64, batch_size=64, bfloat16=False)
+    windows = make_windows(demonstrations, recipe, LAYOUT, episodes=None, seed=0)
+    torch.manual_seed(0)
+    denoiser = make_denoiser(recipe, LAYOUT.size, 20)
+    loss = noise_loss(windows, recipe)
+    optimizer = torch.optim.AdamW(denoiser.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(150):
+        value = loss(denoiser)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    assert losses[0] == pytest.approx(1.0, abs=0.1)
+    assert np.mean(losses[-20:]) < 0.6
+
+
+def test_windows_hold_the_demonstrated_actions_and_their_observations(tiny, demonstrations):
+    windows = make_windows(demonstrations, tiny, LAYOUT, episodes=2, seed=3)
+    chosen = [demonstrations.episodes[index] for index in windows.data.episodes]
+    assert windows.data.steps == sum(len(episode) for episode in chosen)
+    np.testing.assert_array_equal(windows.states[1], chosen[0].observations[:2])
+    np.testing.assert_allclose(LAYOUT.denormalize(windows.actions[1].numpy()), chosen[0].actions[:16], rtol=1e-5)
+
+
+def test_actions_of_another_space_are_refused(tiny, demonstrations):
+    episode = demonstrations.episodes[0]
+    wrong = replace(demonstrations, episodes=(replace(episode, actions=episode.actions * 3),))
+    with pytest.raises(ValueError, match="another action space"):
+        make_windows(wrong, tiny, LAYOUT, episodes=None, seed=0)
+
+
+def test_recipes_fit_four_megabytes_and_refuse_nonsense():
+    for env_id, recipe in RECIPES.items():
+        size, state = (2, 20) if "PushT" in env_id else (7, 23)
+        count = sum(value.numel() for value in make_denoiser(recipe, size, state).parameters())
+        assert 2 * count < 4e6
+    for wrong in ({"horizon": 8}, {"steps": 0}, {"inference_steps": 101}, {"width": -1}):
+        with pytest.raises(ValueError):
+            DiffusionRecipe(**wrong)
+    with pytest.raises(ValueError, match="mlp or unet"):
+        build_denoiser("lstm", width=8, blocks=1, horizon=16, action_size=2, condition_size=4)
+
+
+def test_shipped_file_gives_the_policy_of_the_rounded_weights(tiny_zoo, tiny):
+    entry = zoo.find_member("diffusion", "dto/PushT-v0", "seed42", tiny_zoo)
+    description, tensors = zoo.read(entry.path, "diffusion")
+    assert description["recipe"] == asdict(tiny)
+    assert tensors["observation.low"].dtype == torch.float64
+    assert all(torch.equal(v, v.half().float()) for name, v in tensors.items() if name.startswith("denoiser."))
+    loaded, rebuilt = load_policy(entry, "dto/PushT-v0"), build_policy(description, tensors)
+    observations = np.random.default_rng(0).uniform(50, 450, (3, 2, 20))
+    chunks = []
+    for policy in (loaded, rebuilt):
+        policy.reset([1, 2, 3])
+        chunks.append(policy.act(observations))
+    np.testing.assert_array_equal(*chunks)
+
+
+def test_weights_of_another_environment_are_refused(tiny_zoo):
+    entry = zoo.find_member("diffusion", "dto/PushT-v0", "seed42", tiny_zoo)
+    with pytest.raises(zoo.DamagedWeightsError, match="not for dto/Lift-v0"):
+        load_policy(entry, "dto/Lift-v0")

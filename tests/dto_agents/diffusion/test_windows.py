@@ -1,0 +1,67 @@
+"""Training windows: padding at both ends, episodes kept apart, normalisation, choice of data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from dto_agents.demos.dataset import Episode
+from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, window_indices
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_start_and_end_are_padded_by_repeating():
+    index = window_indices([10], horizon=6, n_obs_steps=2, n_action_steps=3)
+    np.testing.assert_array_equal(index[0], [0, 0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(index[1], [0, 1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(index[-1], [6, 7, 8, 9, 9, 9])
+    assert len(index) == 8
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    horizon=st.integers(4, 20),
+    n_obs_steps=st.integers(1, 3),
+)
+def test_every_window_stays_in_its_episode_and_every_step_is_executed_once_as_current(lengths, horizon, n_obs_steps):
+    n_action_steps = horizon - n_obs_steps + 1
+    index = window_indices(lengths, horizon=horizon, n_obs_steps=n_obs_steps, n_action_steps=n_action_steps)
+    episode_of = np.repeat(np.arange(len(lengths)), lengths)
+    assert index.min() >= 0 and index.max() < sum(lengths)
+    assert (episode_of[index] == episode_of[index[:, :1]]).all()
+    assert ((np.diff(index, axis=1) == 0) | (np.diff(index, axis=1) == 1)).all()
+    current = index[:, n_obs_steps - 1]
+    np.testing.assert_array_equal(np.unique(current), np.arange(sum(lengths)))
+
+
+def test_range_maps_data_onto_the_unit_box_and_leaves_constants_unscaled():
+    observations = np.random.default_rng(0).uniform(-5, 300, (50, 3))
+    observations[:, 1] = 256.0
+    observed = Range.of(observations)
+    normalized = observed.normalize(torch.from_numpy(observations))
+    assert normalized.dtype == torch.float32
+    np.testing.assert_allclose(normalized.amin(0), [-1, 0, -1], atol=1e-6)
+    np.testing.assert_allclose(normalized.amax(0), [1, 0, 1], atol=1e-6)
+    beyond = observed.normalize(torch.tensor([[0.0, 257.0, 0.0]], dtype=torch.float64))
+    assert beyond[0, 1] == pytest.approx(1.0)
+
+
+def test_choice_of_episodes_depends_on_the_seed_only():
+    assert choose_episodes(5, None, 3) == (0, 1, 2, 3, 4)
+    first = choose_episodes(206, 90, 42)
+    assert first == choose_episodes(206, 90, 42) != choose_episodes(206, 90, 142)
+    assert len(set(first)) == 90 and list(first) == sorted(first)
+    for wanted in (0, 207, -1):
+        with pytest.raises(ValueError, match="--episodes 1 to 206"):
+            choose_episodes(206, wanted, 42)
+
+
+def test_hash_sees_every_number_and_every_boundary():
+    rng = np.random.default_rng(0)
+    whole = Episode(rng.normal(size=(8, 3)), rng.normal(size=(8, 2)))
+    base = data_sha256([whole])
+    halves = [Episode(whole.observations[part], whole.actions[part]) for part in (slice(0, 4), slice(4, 8))]
+    changed = Episode(whole.observations, whole.actions + np.eye(8, 2) * 1e-12)
+    assert len({base, data_sha256(halves), data_sha256([changed]), data_sha256([whole, whole])}) == 4
+    assert base == data_sha256([Episode(np.asfortranarray(whole.observations), whole.actions)])
