@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dto_agents.experts.grasping import fetch, holds, squeezing, stay
+from dto_agents.experts.grasping import OPEN_WIDTH, fetch, holds, squeezing, stay
 from dto_agents.experts.scene import Goal, Scene, nearest, pointing_down
 
 COMPARTMENT = np.array([[0.1, 0.295], [0.28, 0.525]])  # x and y, lowest and highest
@@ -32,7 +32,8 @@ def plan(scene: Scene, closing: bool) -> Goal:
     if closing and holds(scene, grasp, CAN_WIDTH):
         return stay(scene) if squeezing(scene, CAN_WIDTH) else _carry(scene)
     if ((can[:2] > COMPARTMENT[:, 0]) & (can[:2] < COMPARTMENT[:, 1])).all():
-        return Goal(scene.tool_position + [0.0, 0.0, 0.1], pointing_down(0.0), close=False, reach=0.1)
+        rise = 0.1 if scene.width > OPEN_WIDTH else 0.0
+        return Goal(scene.tool_position + [0.0, 0.0, rise], pointing_down(0.0), close=False, reach=0.0)
     yaw = 0.0 if standing else nearest(float(np.arctan2(axis[1], axis[0])), 0.0, np.pi)
     beside = can[1] - BIN_CENTRE
     inward = -np.sign(beside) * np.clip(abs(beside) - WALL_REACH, 0.0, 0.012)

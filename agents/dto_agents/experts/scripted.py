@@ -32,7 +32,7 @@ class ExpertPlan:
 EXPERTS: Mapping[str, ExpertPlan] = MappingProxyType(
     {
         "dto/Lift-v0": ExpertPlan(lift.plan, lift.OBJECT_POSE),
-        "dto/Can-v0": ExpertPlan(can.plan, can.OBJECT_POSE),
+        "dto/Can-v0": ExpertPlan(can.plan, can.OBJECT_POSE, MotionStyle(fastest=0.85)),
         "dto/Square-v0": ExpertPlan(square.plan, square.OBJECT_POSE),
     }
 )
