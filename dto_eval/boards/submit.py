@@ -47,7 +47,7 @@ from dto_eval.boards.guard import (
 )
 from dto_eval.records import Run
 from dto_eval.rollout import actions_digest
-from dto_eval.run_folder import ACTIONS, EPISODES, FinishedRun, RunFolderError, load_run
+from dto_eval.run_folder import ACTIONS, EPISODES, FinishedRun, load_run
 
 DIGEST_LENGTH = 12
 
@@ -119,7 +119,7 @@ def read_finished(run_folder: Path) -> tuple[FinishedRun, EnvRow]:
     _check_run_files(run_folder, run, entry)
     try:
         finished = load_run(run_folder)
-    except RunFolderError as error:
+    except ValueError as error:
         raise RefusedError(printable(str(error), 300)) from error
     lines = (run_folder / EPISODES).read_bytes().count(b"\n")
     if lines != len(finished.episodes):

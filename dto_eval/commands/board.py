@@ -151,14 +151,13 @@ def _compare(command: Compare) -> int:
         comparisons = [compare_runs(first, other) for other in others]
     except (ComparisonError, RunFolderError) as error:
         raise RefusedError(printable(str(error), 600)) from error
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(_comparison_table(first, comparisons))
     for comparison in comparisons:
         console.print(
             f"{comparison.second}: {comparison.episodes} pairs, {comparison.solved} solved by both, "
             f"{comparison.only_first} by the first alone, {comparison.only_second} by it alone",
             highlight=False,
-            markup=False,
         )
     return 0
 

@@ -1,0 +1,562 @@
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from dto_agents.simple import RandomAgent
+
+from dto_eval.boards.evidence import RESOLUTION, read_run, write_submission
+from dto_eval.boards.guard import RefusedError
+from dto_eval.boards.submit import admitted, read_submission, submit
+from dto_eval.commands.board import main
+from dto_eval.records import Member
+from dto_eval.rollout import actions_digest
+from dto_eval.run_folder import load_run
+from dto_eval.shards import agent_seed
+
+
+def admit(run, root, **options):
+    return submit(run, root / "submissions", simulate=False, **options)[0]
+
+
+def edit_json(path, change):
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def edit_records(path, change):
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    change(records)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def edit_actions(path, change):
+    columns = pq.read_table(path).to_pydict()
+    types = pq.read_schema(path)
+    change(columns)
+    pq.write_table(pa.table(columns, schema=types), path)
+
+
+# ---- what goes in comes out ----
+
+
+@pytest.mark.parametrize("env_id", ["dto/PushT-v0", "dto/Square-v0"])
+def test_evidence_holds_the_run(make, root, env_id):
+    run = make.run(make.protocol(env_id=env_id))
+    path = admit(run, root)
+    assert path.relative_to(root / "submissions").parts[:2] == (env_id[4:-3], "robots.py-Mine")
+    submission, finished = read_submission(path), load_run(run)
+    assert submission.run == finished.run and dict(submission.episodes) == finished.episodes
+    for key, actions in zip(submission.episodes, submission.actions(), strict=True):
+        exact = submission.layout.normalize(finished.actions[key].actions.astype(np.float64))
+        assert np.abs(submission.layout.normalize(actions) - exact).max() <= RESOLUTION / 2 + 1e-12
+
+
+def test_what_is_proposed_before_a_filter_is_left_out(make, root):
+    path = admit(make.run(make.protocol()), root)
+    assert sorted(entry.name for entry in path.iterdir()) == ["episodes.parquet", "run.json"]
+    assert "proposed" not in pq.read_schema(path / "episodes.parquet").names
+
+
+def random_actions(env_id):
+    def draw(_, init, steps):
+        agent = RandomAgent(env_id)
+        agent.reset([agent_seed(0, init)])
+        return np.concatenate([agent.act(np.zeros((1, 1))) for _ in range(steps)])
+
+    return draw
+
+
+@pytest.mark.parametrize("env_id", ["dto/PushT-v0", "dto/Square-v0"])
+def test_random_actions_are_drawn_again_instead_of_stored(make, root, env_id):
+    run = make.run(make.protocol("random", env_id), actions=random_actions(env_id))
+    submission = read_submission(admit(run, root))
+    assert submission.grid is None
+    for actions, exact in zip(submission.actions(), load_run(run).actions.values(), strict=True):
+        np.testing.assert_array_equal(actions.astype(np.float32), exact.actions)
+
+
+def test_a_random_agent_that_is_not_the_catalogue_s_is_stored(make, root):
+    run = make.run(make.protocol("random"))
+    assert read_submission(admit(run, root)).grid is not None
+
+
+def test_submitting_twice_is_refused(make, root):
+    run = make.run(make.protocol())
+    admit(run, root)
+    with pytest.raises(RefusedError, match="submitted before"):
+        admit(run, root)
+
+
+def test_two_runs_of_one_agent_stand_side_by_side(make, root):
+    paths = {admit(make.run(make.protocol(), step=step), root) for step in (0.01, 0.02)}
+    assert {entry.path for entry in admitted(root / "submissions")} == paths
+
+
+# ---- the description of the run ----
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"agent": "<img src=x>"}, "may hold only letters"),
+        ({"agent": "a|b"}, "may hold only letters"),
+        ({"agent": "a\nb"}, "may hold only letters"),
+        ({"agent": "..:x/../.."}, "may hold only letters"),
+        ({"agent": "x" * 200}, "may hold only letters"),
+        ({"agent": "clipping"}, "clipping stands for diffusion with filter clipping"),
+        ({"base": "nobody"}, "no base 'nobody'"),
+        ({"env_id": "dto/Nowhere-v0"}, "no environment dto/Nowhere-v0"),
+        ({"first_init": 7}, "first_init is 7; on the boards it is 100000"),
+        ({"seed": 3}, "seed is 3"),
+        ({"run_out": True}, "run_out is True"),
+        ({"shard_size": 1}, "shard_size is 1"),
+        ({"episodes": 10**9}, "at most 20000"),
+        ({"members": []}, "1 to 64 members"),
+        ({"members": [{"name": "a"}, {"name": "a"}]}, "different names"),
+        ({"members": [{"name": "../up"}]}, "members.0.name"),
+        ({"filter_options": {"bound": float("nan")}}, "NaN or infinite"),
+        ({"env_spec": "no json"}, "env_spec is not JSON"),
+        ({"unknown": 1}, "unknown: Extra inputs"),
+        ({"episodes": "many"}, "episodes: Input should be a valid integer"),
+    ],
+)
+def test_protocols_that_are_refused(make, root, change, reason):
+    run = make.run(make.protocol())
+    edit_json(run / "run.json", lambda value: value["protocol"].update(change))
+    with pytest.raises(RefusedError, match=reason):
+        admit(run, root)
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"entry_point": "os:system"},
+        {"kwargs": {"terminate_on_success": False}},
+        {"additional_wrappers": [{"name": "x", "entry_point": "os:system", "kwargs": {}}]},
+        {"max_episode_steps": 5},
+    ],
+)
+def test_only_the_registered_environment_is_admitted(make, root, change):
+    protocol = make.protocol()
+    spec = json.loads(protocol.env_spec) | change
+    run = make.run(protocol.model_copy(update={"env_spec": json.dumps(spec)}))
+    with pytest.raises(RefusedError, match=f"env_spec is not that of dto/PushT-v0 as registered \\({list(change)[0]}"):
+        admit(run, root)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "not JSON"),
+        ("[]", "valid dictionary"),
+        ('{"protocol": 1, "protocol": 2}', "same key twice"),
+        ('{"a": NaN}', "NaN or infinite"),
+        ("[" * 5000, "not JSON"),
+        (" " * 300_000, "at most 262144"),
+    ],
+)
+def test_run_files_that_are_refused(make, root, text, reason):
+    run = make.run(make.protocol())
+    (run / "run.json").write_text(text)
+    with pytest.raises(RefusedError, match=reason):
+        admit(run, root)
+
+
+@pytest.mark.parametrize("name", ["run.json", "episodes.jsonl", "actions.parquet"])
+def test_links_and_missing_files_are_refused(make, root, name):
+    run = make.run(make.protocol())
+    elsewhere = run.parent / "elsewhere"
+    (run / name).rename(elsewhere)
+    with pytest.raises(RefusedError, match=f"{name} is missing"):
+        admit(run, root)
+    (run / name).symlink_to(elsewhere)
+    with pytest.raises(RefusedError, match=f"{name} is a link"):
+        admit(run, root)
+
+
+def test_a_linked_run_folder_is_refused(make, root, tmp_path):
+    (tmp_path / "link").symlink_to(make.run(make.protocol()), target_is_directory=True)
+    with pytest.raises(RefusedError, match="not a folder"):
+        admit(tmp_path / "link", root)
+
+
+def test_uncommitted_changes_have_to_be_admitted(make, root):
+    make.provenance = make.provenance.model_copy(update={"git_dirty": True})
+    run = make.run(make.protocol())
+    with pytest.raises(RefusedError, match="uncommitted changes.*--allow-dirty"):
+        admit(run, root)
+    path, remarks = submit(run, root / "submissions", simulate=False, allow_dirty=True)
+    assert path.exists() and remarks == ["flagged: uncommitted changes"]
+
+
+def test_filter_options_that_a_name_does_not_stand_for_are_refused(make, root, weights):
+    protocol = make.protocol("clipping")
+    run = make.run(protocol.model_copy(update={"filter_options": {"bound": 10.0}}))
+    with pytest.raises(RefusedError, match="other options than its own.*--agent NAME"):
+        admit(run, root)
+    named = protocol.model_copy(update={"filter_options": {"bound": 10.0}, "agent": "wide-clipping"})
+    assert admit(make.run(named), root).exists()
+
+
+# ---- weights ----
+
+
+def test_weights_of_the_zoo_are_admitted(make, root, weights):
+    assert admit(make.run(make.protocol("base")), root).exists()
+
+
+def test_other_weights_are_refused(make, root, weights):
+    protocol = make.protocol("base")
+    first, second = protocol.members
+    other = first.model_copy(update={"weights": dict.fromkeys(first.weights, "0" * 64)})
+    run = make.run(protocol.model_copy(update={"members": (other, second)}))
+    with pytest.raises(RefusedError, match="weights of seed42 are not those of the zoo"):
+        admit(run, root)
+
+
+def test_members_that_the_zoo_lacks_are_refused(make, root, weights):
+    protocol = make.protocol("base").model_copy(update={"members": (Member(name="seed7"),)})
+    run = make.run(protocol)
+    with pytest.raises(RefusedError, match="no member seed7"):
+        admit(run, root)
+
+
+def test_a_zoo_that_has_changed_no_longer_carries_a_submission(make, root, weights):
+    path = admit(make.run(make.protocol("base")), root)
+    file = weights / "PushT" / "diffusion" / "seed42.safetensors"
+    file.write_bytes(b"trained again")
+    file.with_suffix(".json").write_text(
+        json.dumps({"weights_sha256": hashlib.sha256(b"trained again").hexdigest(), "steps": 5})
+    )
+    with pytest.raises(RefusedError, match="weights of seed42"):
+        read_submission(path)
+
+
+# ---- the records ----
+
+
+def drop(records):
+    records.pop(1)
+
+
+def repeat(records):
+    records.append(records[1])
+
+
+def surplus(records):
+    records.append(records[1] | {"init": 200_000})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (drop, "not complete"),
+        (repeat, "7 lines for 6 episodes"),
+        (surplus, "7 lines for 6 episodes"),
+        (lambda r: r[1].update(score=float("nan")), "line 2 is damaged"),
+        (lambda r: r[1].update(score=1.5), "line 2 is damaged"),
+        (lambda r: r[1].update(steps=0), "line 2 is damaged"),
+        (lambda r: r[1].update(steps=301), "301 steps; the horizon is 300"),
+        (lambda r: r[1].update(steps=299), "ended after 299 steps without success"),
+        (lambda r: r[0].update(steps=19), r"shape \(\d+, 2\), not \(19, 2\)"),
+        (lambda r: r[0].update(score=0.5), "succeeded with a score of 0.5"),
+        (lambda r: r[0].update(success_at_end=False), "went on after its success"),
+        (lambda r: r[0].update(shard=1), "recorded in shard 1"),
+        (lambda r: r[0].update(wall_s=float("inf")), "NaN or infinite"),
+        (lambda r: r[0].update(filter_unresolved=-1), "negative"),
+        (lambda r: r[0].update(init_hash="0" * 64), "another initial state than other members"),
+        (lambda r: r[0].update(actions_sha256="0" * 64), "do not fit its record"),
+        (lambda r: r[0].update(note="x"), "line 1 is damaged"),
+    ],
+)
+def test_records_that_are_refused(make, root, change, reason):
+    run = make.run(make.protocol())
+    edit_records(run / "episodes.jsonl", change)
+    with pytest.raises(RefusedError, match=reason):
+        admit(run, root)
+
+
+def test_a_score_that_is_not_the_success_is_refused_where_success_leads(make, root):
+    run = make.run(make.protocol(env_id="dto/Square-v0"))
+    edit_records(run / "episodes.jsonl", lambda records: records[1].update(score=0.25))
+    with pytest.raises(RefusedError, match="which is not its success"):
+        admit(run, root)
+
+
+def test_an_overlong_list_of_records_is_not_read(make, root):
+    run = make.run(make.protocol())
+    with (run / "episodes.jsonl").open("a") as file:
+        file.write("\n" * 20_000)
+    with pytest.raises(RefusedError, match="at most"):
+        admit(run, root)
+
+
+def test_initial_states_must_be_those_of_other_submissions(make, root):
+    first = admit(make.run(make.protocol()), root)
+    run = make.run(make.protocol("hold"), init_hash="1" * 64)
+    with pytest.raises(RefusedError, match=f"init 100000 has another initial state than in PushT/robots.*{first.name}"):
+        admit(run, root)
+
+
+def test_initial_states_are_simulated(make, root):
+    with pytest.raises(RefusedError, match="init 100000 has another initial state here"):
+        submit(make.run(make.protocol()), root / "submissions")
+
+
+# ---- the actions ----
+
+
+def set_action(value):
+    def change(columns):
+        columns["actions"][2][5] = value
+
+    return change
+
+
+def lengthen(columns):
+    columns["actions"][2] += [0.0, 0.0]
+
+
+@pytest.mark.parametrize("change", [set_action(100.25), set_action(float("nan")), lengthen])
+def test_actions_that_do_not_have_the_recorded_hash_are_refused(make, root, change):
+    run = make.run(make.protocol())
+    edit_actions(run / "actions.parquet", change)
+    with pytest.raises(RefusedError, match=r"(do not fit its record|not a file of recorded actions)"):
+        admit(run, root)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_actions_that_are_no_actions_are_refused_even_with_the_right_hash(make, root, value):
+    run = make.run(make.protocol(), actions=lambda member, init, steps: np.full((steps, 2), value))
+    with pytest.raises(RefusedError, match="NaN, infinite or far out of range"):
+        admit(run, root)
+
+
+def test_too_many_rows_are_not_decoded(make, root):
+    run = make.run(make.protocol())
+    edit_actions(run / "actions.parquet", lambda columns: [values.append(values[0]) for values in columns.values()])
+    with pytest.raises(RefusedError, match="has 7 episodes, the protocol 6"):
+        admit(run, root)
+
+
+def test_a_bomb_is_not_decoded(make, root):
+    run = make.run(make.protocol())
+    table = pq.read_table(run / "actions.parquet").to_pydict()
+    table["actions"][0] = np.zeros(3_000_000, dtype=np.float32)
+    pq.write_table(pa.table(table, schema=pq.read_schema(run / "actions.parquet")), run / "actions.parquet")
+    assert (run / "actions.parquet").stat().st_size < 1_000_000
+    with pytest.raises(RefusedError, match="holds more than it can"):
+        admit(run, root)
+
+
+def test_a_file_that_is_not_parquet_is_refused(make, root):
+    run = make.run(make.protocol())
+    (run / "actions.parquet").write_bytes(b"PAR1" + b"\x80" * 100 + b"PAR1")
+    with pytest.raises(RefusedError, match="actions.parquet cannot be read"):
+        admit(run, root)
+
+
+# ---- submissions that were changed afterwards ----
+
+
+def rewrite(path, **changes):
+    """Write a submission anew with fields changed, in the folder it was in."""
+    submission = read_submission(path)
+    write_submission(path, type(submission)(**(vars(submission) | changes)))
+
+
+def test_a_changed_action_is_noticed(make, root):
+    path = admit(make.run(make.protocol()), root)
+    grid = {key: value.copy() for key, value in read_submission(path).grid.items()}
+    next(iter(grid.values()))[3, 0] += 1
+    rewrite(path, grid=grid)
+    with pytest.raises(RefusedError, match="was changed after it was submitted"):
+        read_submission(path)
+
+
+def test_a_changed_outcome_is_noticed(make, root):
+    path = admit(make.run(make.protocol()), root)
+    episodes = dict(read_submission(path).episodes)
+    key = ("seed42", 100_001)
+    episodes[key] = episodes[key].model_copy(update={"score": 0.75})
+    rewrite(path, episodes=episodes)
+    with pytest.raises(RefusedError, match="was changed after it was submitted"):
+        read_submission(path)
+
+
+def test_a_changed_origin_is_noticed(make, root):
+    path = admit(make.run(make.protocol()), root)
+    run = read_run(path)
+    rewrite(path, run=run.model_copy(update={"provenance": run.provenance.model_copy(update={"git_commit": "f" * 40})}))
+    with pytest.raises(RefusedError, match="was changed after it was submitted"):
+        read_submission(path)
+
+
+def test_timings_may_differ(make, root):
+    path = admit(make.run(make.protocol()), root)
+    episodes = {k: e.model_copy(update={"wall_s": 9.0}) for k, e in read_submission(path).episodes.items()}
+    rewrite(path, episodes=episodes)
+    assert read_submission(path).episodes == episodes
+
+
+def test_moved_submissions_are_noticed(make, root):
+    path = admit(make.run(make.protocol()), root)
+    path.rename(path.parent / "aaaaaaaaaaaa")
+    with pytest.raises(RefusedError, match=r"PushT/robots.py-Mine/aaaaaaaaaaaa: its contents belong in PushT"):
+        admitted(root / "submissions")
+
+
+def test_foreign_files_and_links_are_refused(make, root):
+    path = admit(make.run(make.protocol()), root)
+    (path / "notes.html").write_text("<script>")
+    with pytest.raises(RefusedError, match="holds notes.html"):
+        admitted(root / "submissions")
+    (path / "notes.html").unlink()
+    (path.parent / "loose").write_text("x")
+    with pytest.raises(RefusedError, match="loose is not a folder"):
+        admitted(root / "submissions")
+    (path.parent / "loose").unlink()
+    (path.parent / "link").symlink_to(path, target_is_directory=True)
+    with pytest.raises(RefusedError, match="link is not a folder"):
+        admitted(root / "submissions")
+
+
+def test_linked_evidence_is_refused(make, root, tmp_path):
+    path = admit(make.run(make.protocol()), root)
+    (path / "episodes.parquet").rename(tmp_path / "elsewhere")
+    (path / "episodes.parquet").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RefusedError, match="is a link"):
+        read_submission(path)
+
+
+def write_columns(path, change, schema=None):
+    columns = pq.read_table(path / "episodes.parquet").to_pydict()
+    change(columns)
+    kept = schema or pq.read_schema(path / "episodes.parquet")
+    pq.write_table(pa.table(columns, schema=kept), path / "episodes.parquet")
+
+
+def first_null(columns):
+    columns["action_x"][0] = None
+
+
+def all_null(columns):
+    columns.update(action_x=[None] * 6, action_y=[None] * 6)
+
+
+def duplicate(columns):
+    for values in columns.values():
+        values[1] = values[0]
+
+
+def short(columns):
+    columns["action_x"][0].pop()
+
+
+def hole(columns):
+    columns["action_x"][0][3] = None
+
+
+def negative(columns):
+    columns["action_x"][0][3] = -1
+
+
+def far(columns):
+    columns["action_x"][0][3] = 2**31 - 1
+
+
+def not_a_score(columns):
+    columns["score"][0] = float("nan")
+
+
+def no_hash(columns):
+    columns["init_hash"][0] = None
+
+
+def bomb(columns):
+    columns["action_x"][0] = np.zeros(2_000_000, dtype=np.int32)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (first_null, "are not 20|are not 2. steps long"),
+        (all_null, "has no actions"),
+        (duplicate, "twice"),
+        (short, "steps long"),
+        (hole, "steps long"),
+        (negative, "out of range"),
+        (far, "out of range"),
+        (not_a_score, "score"),
+        (no_hash, "init_hash"),
+        (bomb, "holds more than it can"),
+    ],
+)
+def test_evidence_that_is_refused(make, root, change, reason):
+    path = admit(make.run(make.protocol()), root)
+    write_columns(path, change)
+    with pytest.raises(RefusedError, match=reason):
+        read_submission(path)
+
+
+def test_other_columns_are_refused(make, root):
+    path = admit(make.run(make.protocol()), root)
+    table = pq.read_table(path / "episodes.parquet")
+    pq.write_table(table.append_column("html", pa.array(["<b>"] * 6)), path / "episodes.parquet")
+    with pytest.raises(RefusedError, match="does not have the columns"):
+        read_submission(path)
+
+
+def test_rows_that_the_protocol_does_not_have_are_refused(make, root):
+    path = admit(make.run(make.protocol()), root)
+    write_columns(path, lambda columns: [values.pop() for values in columns.values()])
+    with pytest.raises(RefusedError, match="has 5 episodes, the protocol 6"):
+        read_submission(path)
+
+
+@pytest.mark.parametrize("contents", [b"", b"PAR1", b"PAR1" + b"\xff" * 64 + b"PAR1", b"x" * 17_000_000])
+def test_evidence_that_is_not_parquet_is_refused(make, root, contents):
+    path = admit(make.run(make.protocol()), root)
+    (path / "episodes.parquet").write_bytes(contents)
+    with pytest.raises(RefusedError, match="episodes.parquet"):
+        read_submission(path)
+
+
+def test_random_evidence_with_another_hash_is_refused(make, root):
+    path = admit(make.run(make.protocol("random"), actions=random_actions("dto/PushT-v0")), root)
+    submission = read_submission(path)
+    key = next(iter(submission.episodes))
+    forged = submission.episodes[key].model_copy(update={"actions_sha256": actions_digest(np.zeros((3, 2)))})
+    changed = type(submission)(submission.run, dict(submission.episodes) | {key: forged}, None)
+    with pytest.raises(RefusedError, match="not those of a random agent's seed"):
+        changed.actions()
+
+
+# ---- the command ----
+
+
+def test_the_command_says_why_in_one_line(make, root, capsys):
+    run = make.run(make.protocol())
+    edit_json(run / "run.json", lambda value: value["protocol"].update(agent="<b>\x1b[31m"))
+    with pytest.raises(SystemExit) as left:
+        main(["submit", str(run), "--root", str(root)])
+    error = capsys.readouterr().err
+    assert left.value.code == 2
+    assert error.startswith("dto-board: the agent's name") and error.count("\n") == 1 and "\x1b" not in error
+
+
+def test_the_command_submits(make, root, capsys):
+    run = make.run(make.protocol())
+    with pytest.raises(SystemExit) as left:
+        main(["submit", str(run), "--root", str(root), "--no-simulate"])
+    assert left.value.code == 0 and "submitted to" in capsys.readouterr().out
+    shutil.rmtree(root)
+    with pytest.raises(SystemExit) as left:
+        main(["submit", str(run.parent / "nothing"), "--root", str(root)])
+    assert left.value.code == 2 and "not a folder" in capsys.readouterr().err
