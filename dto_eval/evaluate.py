@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
-import inspect
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -234,6 +232,9 @@ def _source_digest(*names: str | None) -> str | None:
     digest = hashlib.sha256()
     own = [name for name in names if name is not None and ":" in name]
     for name in own:
-        with contextlib.suppress(TypeError, OSError):
-            digest.update(Path(inspect.getfile(catalogue.load_class(name))).read_bytes())
+        catalogue.load_class(name)
+        module = name.rpartition(":")[0]
+        file = module if module.endswith(".py") else sys.modules[module].__file__
+        if file is not None:
+            digest.update(Path(file).read_bytes())
     return f"source-{digest.hexdigest()[:16]}" if own else None

@@ -178,8 +178,7 @@ class RunFolder:
         """Merge the shards' actions, sort the records, and return the finished run."""
         actions = self._read_actions()
         ordered = {key: actions[key] for key in self._order}
-        if not (self.path / ACTIONS).exists():
-            write_actions(self.path / ACTIONS, ordered.items())
+        write_actions(self.path / ACTIONS, ordered.items())
         self.episodes = {key: self.episodes[key] for key in self._order}
         self._log.close()
         lines = [episode.model_dump_json() + "\n" for episode in self.episodes.values()]

@@ -60,7 +60,9 @@ def test_coverage_with_random_members_and_inits(members, inits, spread):
     rng = np.random.default_rng(0)
     hits, naive = 0, 0
     for seed in range(200):
-        values = spread * rng.normal(size=(members, 1)) + rng.normal(size=(1, inits)) + rng.normal(size=(members, inits))
+        values = (
+            spread * rng.normal(size=(members, 1)) + rng.normal(size=(1, inits)) + rng.normal(size=(members, inits))
+        )
         interval = mean_interval(values, resamples=400, seed=seed)
         hits += interval.lo <= 0 <= interval.hi
         naive += abs(values.mean()) <= 1.96 * values.std() / math.sqrt(values.size)

@@ -26,7 +26,7 @@ class Wanderer:
 
 class Slow(Wanderer):
     def act(self, observations):
-        time.sleep(0.01)
+        time.sleep(0.004)
         return super().act(observations)
 
 
