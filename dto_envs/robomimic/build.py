@@ -98,21 +98,22 @@ def seed_robosuite_env(env: Any, seed: int) -> None:
     env.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
 
 
-def set_box_size(model: mujoco.MjModel, data: mujoco.MjData, name: str, half_size: np.ndarray) -> None:
+def set_box_size(
+    model: mujoco.MjModel, data: mujoco.MjData, name: str, half_size: np.ndarray, density: float = 1000.0
+) -> None:
     """Give the free box ``name`` of a compiled model new half sizes, as if it had been compiled with them.
 
-    Geometry, bounding volumes, mass, inertia and everything that MuJoCo derives from them follow. The density is the
-    model's own.
+    Geometry, bounding volumes, mass, inertia and everything that MuJoCo derives from them follow.
 
     Args:
         model: a compiled model whose body ``{name}_main`` holds one colliding and one visual box.
         data: a state of that model, which is overwritten.
         name: robosuite's name of the object.
         half_size: (3,) half sizes, m.
+        density: kg/m^3; robosuite's default.
     """
     body = model.body(f"{name}_main").id
     geoms = np.flatnonzero(model.geom_bodyid == body)
-    density = model.body_mass[body] / np.prod(2 * model.geom_size[geoms[0]])
     mass = density * np.prod(2 * half_size)
     squares = (2 * half_size) ** 2
     model.geom_size[geoms] = half_size

@@ -1,0 +1,81 @@
+"""Images and frames; skipped where no OpenGL context can be made, except for what must fail clearly there."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import dto_envs  # noqa: F401
+
+pytest.importorskip("robosuite")
+
+from dto_envs.robomimic import NoDisplayError, rendering  # noqa: E402
+
+CAMERAS = ("agentview", "robot0_eye_in_hand")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opengl(request):
+    try:
+        rendering.painter("Lift")
+    except NoDisplayError as error:
+        pytest.skip(str(error))
+
+
+def test_image_observations():
+    env = gym.make("dto/Lift-v0", obs_type="state_image")
+    observation, _ = env.reset(seed=1)
+    assert env.observation_space.contains(observation)
+    assert set(observation) == {*CAMERAS, "state"}
+    assert all(observation[name].shape == (84, 84, 3) and observation[name].dtype == np.uint8 for name in CAMERAS)
+    after, *_ = env.step(np.array([0, 0, -1, 0, 0, 0, -1], dtype=np.float32))
+    assert all(np.abs(after[name].astype(int) - observation[name]).max() > 20 for name in CAMERAS)
+    images = gym.make("dto/Lift-v0", obs_type="image")
+    again, _ = images.reset(seed=1)
+    assert set(again) == set(CAMERAS) and images.observation_space.contains(again)
+    assert all(np.array_equal(again[name], observation[name]) for name in CAMERAS)
+    state_only = gym.make("dto/Lift-v0")
+    assert np.array_equal(state_only.reset(seed=1)[0], observation["state"])
+
+
+def test_images_are_robosuites_turned_upright():
+    """At the same state, robosuite's own renderer gives the same pixels, upside down."""
+    from robosuite.utils.binding_utils import MjRenderContextOffscreen
+
+    env = gym.make("dto/Lift-v0", obs_type="image").unwrapped
+    env.reset(seed=2)
+    simulation = env.robosuite_env.sim
+    context = MjRenderContextOffscreen(simulation, device_id=-1)
+    context.vopt.geomgroup[0] = 0
+    observation, *_ = env.step(np.array([0.5, 0, -1, 0.3, 0, 0, 0]))
+    for name in CAMERAS:
+        theirs = simulation.render(camera_name=name, width=84, height=84)[::-1]
+        assert np.abs(theirs.astype(int) - observation[name]).max() <= 1
+    # robosuite frees its graphics objects in whichever context is current.
+    context.gl_ctx.make_current()
+    simulation._render_context_offscreen = None
+    del context
+
+
+def test_frames_show_the_motion():
+    env = gym.make("dto/Lift-v0", render_mode="rgb_array")
+    env.reset(seed=1)
+    before = env.render()
+    assert before.shape == (512, 512, 3) and before.dtype == np.uint8 and before.std() > 20
+    for _ in range(5):
+        env.step(np.array([0, 0, -1, 0, 0, 0, 0], dtype=np.float32))
+    assert (np.abs(env.render().astype(int) - before).max(axis=-1) > 20).mean() > 0.005
+
+
+def test_a_window_without_a_screen_is_refused(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(NoDisplayError, match="rgb_array"):
+        gym.make("dto/Lift-v0", render_mode="human")
+
+
+def test_no_opengl_is_one_clear_error(monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    monkeypatch.setitem(__import__("sys").modules, "mujoco.osmesa", None)
+    with pytest.raises(NoDisplayError, match="obs_type='state'"):
+        rendering.Painter("Lift")
