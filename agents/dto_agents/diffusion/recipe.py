@@ -26,7 +26,9 @@ class DiffusionRecipe:
         learning_rate: peak learning rate; warmed up linearly, then a cosine down to zero.
         warmup_steps: steps of the linear warm-up.
         weight_decay: AdamW's weight decay.
-        observation_noise: standard deviation of the Gaussian noise on normalised observations while training.
+        mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
+        observation_noise: standard deviation of the Gaussian noise on normalised observations while training; the
+            observations of one history get the same noise, so that their differences are not blurred.
         ema_power: the average's decay at step n is 1 - (1 + n) ** -ema_power, up to ``ema_max``.
         ema_max: largest decay of the average.
         bfloat16: whether matrix products of training run in bfloat16.
@@ -45,6 +47,7 @@ class DiffusionRecipe:
     learning_rate: float = 1e-3
     warmup_steps: int = 200
     weight_decay: float = 1e-4
+    mirror: bool = False
     observation_noise: float = 0.0
     ema_power: float = 0.75
     ema_max: float = 0.9999
@@ -66,7 +69,7 @@ class DiffusionRecipe:
 
 RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
     {
-        "dto/PushT-v0": DiffusionRecipe(steps=24_000),
+        "dto/PushT-v0": DiffusionRecipe(steps=24_000, mirror=True, observation_noise=0.01),
         "dto/Lift-v0": DiffusionRecipe(steps=12_000),
         "dto/Can-v0": DiffusionRecipe(steps=24_000),
         "dto/Square-v0": DiffusionRecipe(steps=30_000),

@@ -16,6 +16,7 @@ from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.policy import describe, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import DataDescription, DiffusionRecipe
+from dto_agents.diffusion.symmetry import mirror
 from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, window_indices
 from dto_agents.training import Plan, Report, fit
 from dto_envs.actions import ActionLayout
@@ -56,6 +57,9 @@ def make_windows(
     """
     chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
     used = [demonstrations.episodes[index] for index in chosen]
+    data = DataDescription(chosen, sum(len(episode) for episode in used), data_sha256(used))
+    if recipe.mirror:
+        used += [mirror(episode, demonstrations.env_id) for episode in used]
     observations = np.concatenate([episode.observations for episode in used])
     actions = layout.normalize(np.concatenate([episode.actions for episode in used]).astype(np.float64))
     if np.abs(actions).max() > 1 + 1e-3:
@@ -73,7 +77,7 @@ def make_windows(
         states=torch.from_numpy(observations.astype(np.float64)[index[:, : recipe.n_obs_steps]]),
         actions=torch.from_numpy(actions.clip(-1, 1).astype(np.float32))[torch.from_numpy(index)],
         observed=Range.of(observations.astype(np.float64)),
-        data=DataDescription(chosen, len(observations), data_sha256(used)),
+        data=data,
     )
 
 
@@ -81,12 +85,14 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
     """The loss of a batch drawn at random: mean squared error of the predicted noise."""
     scheduler = make_scheduler(recipe)
     conditions = windows.observed.normalize(windows.states).flatten(1)
+    state_size = windows.states.shape[-1]
 
     def loss(denoiser: nn.Module) -> Tensor:
         index = torch.randint(len(conditions), (recipe.batch_size,))
         clean, condition = windows.actions[index], conditions[index]
         if recipe.observation_noise > 0:
-            condition = condition + recipe.observation_noise * torch.randn_like(condition)
+            offset = torch.randn(recipe.batch_size, state_size).repeat(1, recipe.n_obs_steps)
+            condition = condition + recipe.observation_noise * offset
         noise = torch.randn_like(clean)
         timestep = torch.randint(recipe.train_timesteps, (recipe.batch_size,))
         noisy = scheduler.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
