@@ -66,8 +66,8 @@ def solve_batched(
     hard = residual > ACCEPTED_RESIDUAL
     if hard.any():
         forms = hessian[hard] if hessian.shape[0] > 1 else hessian
-        parts = [part[hard] for part in boxes]
-        z[hard], residual[hard] = projected_newton(forms, *parts, interior(forms, *parts, z[hard]))
+        g, lo, hi = (part[hard] for part in boxes)
+        z[hard], residual[hard] = projected_newton(forms, g, lo, hi, interior(forms, g, lo, hi, z[hard]))
     if (residual > ACCEPTED_RESIDUAL).any():
         sample = int(residual.argmax())
         raise ValueError(f"Q of sample {sample} is too ill-conditioned for the box QP; add a multiple of the identity")
@@ -89,9 +89,7 @@ def backward_batched(
     return sum_forward(v[..., 0].reshape(cotangent.shape), trajectory), held.reshape(cotangent.shape)
 
 
-def projected_newton(
-    hessian: Tensor, linear: Tensor, low: Tensor, high: Tensor, z: Tensor
-) -> tuple[Tensor, Tensor]:
+def projected_newton(hessian: Tensor, linear: Tensor, low: Tensor, high: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """Minimise 1/2 z'Hz + g'z over boxes from feasible ``z`` (B, n).
 
     Returns:

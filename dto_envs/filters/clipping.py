@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dto_envs.actions import ActionLayout
-from dto_envs.filters.limits import check_bound, check_chunk, layout_limits
+from dto_envs.filters.limits import as_float64, check_bound, check_chunk, layout_limits, round_within
 
 
 class Clipping:
@@ -31,11 +31,10 @@ class Clipping:
     def __call__(self, chunk: Any, previous: Any | None = None) -> Any:
         """Filter (B, T, D_a) normalised actions; see :class:`dto_envs.filters.ActionFilter`."""
         if isinstance(chunk, np.ndarray):
-            wide = np.asarray(chunk, dtype=np.float64)
-            last = None if previous is None else np.asarray(previous, dtype=np.float64)
-            check_chunk(wide, last, self.layout.size)
+            wide, last = as_float64(chunk, previous, self.layout.size)
             lower, upper = layout_limits(self.layout, self.bound, chunk.shape[1])
-            return self._clip(wide, last, lower, upper, np.clip, np.stack, wide.copy()).astype(chunk.dtype)
+            actions = self._clip(wide, last, lower, upper, np.clip, np.stack, wide.copy())
+            return round_within(actions, chunk.dtype, lower, upper, self.layout.trajectory, last)
         return self._torch(chunk, previous)
 
     def _torch(self, chunk: Any, previous: Any | None) -> Any:

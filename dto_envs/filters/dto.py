@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from dto_envs.actions import ActionLayout
 from dto_envs.filters import boxqp_torch
-from dto_envs.filters.limits import check_bound, check_chunk, layout_limits
+from dto_envs.filters.limits import as_float64, check_bound, check_chunk, layout_limits, round_within
+from dto_envs.filters.rows import LimitRows, PositionLimit, difference_rows, position_rows, stack, velocity_rows
 
 EPSILON = 1e-4
 CLAMP = 10.0
@@ -123,7 +124,13 @@ class DTOLayer(nn.Module):
     """
 
     def __init__(
-        self, q_source: nn.Module, layout: ActionLayout, alpha: float | None = None, bound: Any | None = None
+        self,
+        q_source: nn.Module,
+        layout: ActionLayout,
+        alpha: float | None = None,
+        bound: Any | None = None,
+        velocity: Any | None = None,
+        position_limit: PositionLimit | None = None,
     ) -> None:
         """Build the layer.
 
@@ -132,26 +139,37 @@ class DTOLayer(nn.Module):
             layout: names the trajectory dimensions; brings alpha and bound where none are given.
             alpha: smoothing weight; None for the layout's.
             bound: see :func:`dto_envs.filters.limits.symmetric_pair`; None for the layout's.
+            velocity: limit on the normalised commands themselves, in the forms of ``bound`` (DiffOG, appendix D);
+                None for no limit. It and ``position_limit`` take the general solver.
+            position_limit: limit on the positions that the commands integrate to; None for no limit.
         """
         super().__init__()
         self.q_source = q_source
         self.layout = layout
         self.alpha = float(layout.alpha if alpha is None else alpha)
         self.bound = bound
+        self.velocity = velocity
+        self.position_limit = position_limit
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise ValueError(f"alpha is a number >= 0; got {self.alpha}")
         check_bound(layout, bound)
+        check_bound(layout, velocity)
 
-    def forward(self, chunk: Any, previous: Any | None = None) -> Any:
-        """Optimise (B, T, D_a) normalised actions; see :class:`dto_envs.filters.ActionFilter`."""
+    def forward(self, chunk: Any, previous: Any | None = None, position: Any | None = None) -> Any:
+        """Optimise (B, T, D_a) normalised actions; see :class:`dto_envs.filters.ActionFilter`.
+
+        ``position`` (B, D_c) is where the robot is now, in physical units; needed where positions are limited.
+        """
         if isinstance(chunk, np.ndarray):
-            return self._filter(chunk, previous)
+            return self._filter(chunk, previous, position)
         device = chunk.device
         last = None if previous is None else torch.as_tensor(previous, device=device)
         check_chunk(_array(chunk), None if last is None else _array(last), self.layout.size)
-        return self._optimize(self.q_source(chunk), chunk, last).to(chunk.dtype)
+        return self._optimize(self.q_source(chunk), chunk, last, position).to(chunk.dtype)
 
-    def _optimize(self, q: Tensor, chunk: Tensor, previous: Tensor | None) -> Tensor:
+    def _optimize(self, q: Tensor, chunk: Tensor, previous: Tensor | None, position: Any | None = None) -> Tensor:
+        if self.velocity is not None or self.position_limit is not None:
+            return self._optimize_general(q, chunk, previous, position)
         lower, upper = (np.array(limit) for limit in layout_limits(self.layout, self.bound, chunk.shape[1]))
         if previous is None:
             lower[0], upper[0] = -np.inf, np.inf
@@ -165,20 +183,51 @@ class DTOLayer(nn.Module):
             previous=previous,
         )
 
-    def _filter(self, chunk: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
-        wide = np.asarray(chunk, dtype=np.float64)
-        last = None if previous is None else np.asarray(previous, dtype=np.float64)
-        check_chunk(wide, last, self.layout.size)
+    def _optimize_general(self, q: Tensor, chunk: Tensor, previous: Tensor | None, position: Any | None) -> Tensor:
+        from dto_envs.filters import general_torch
+        from dto_envs.filters.reference_torch import smoothed
+
+        last = None if previous is None else _array(previous)
+        where = _array(torch.as_tensor(position)) if position is not None else None
+        rows = self.limit_rows(chunk.shape[1], last, where)
+        hessian = smoothed(q.double(), self.alpha, self.layout.trajectory, chunk.shape[1])
+        return general_torch.solve(hessian, chunk.double().flatten(1), rows).reshape(chunk.shape)
+
+    def limit_rows(self, horizon: int, previous: np.ndarray | None, position: np.ndarray | None) -> LimitRows:
+        """All limits of this layer as rows.
+
+        Args:
+            horizon: T.
+            previous: (B, D_a) last executed actions, or None.
+            position: (B, D_c) current positions, or None where no position is limited.
+
+        Raises:
+            InfeasibleLimitsError: ``position`` breaks its limit already.
+        """
+        layout = self.layout
+        lower, upper = layout_limits(layout, self.bound, horizon)
+        parts = [difference_rows(lower[None], upper[None], layout.size, layout.trajectory, previous, layout.names)]
+        if self.velocity is not None:
+            parts.append(velocity_rows(*layout_limits(layout, self.velocity, horizon), layout))
+        if self.position_limit is not None:
+            if position is None:
+                raise ValueError("a position limit needs the current position (B, D_c) with every chunk")
+            parts.append(position_rows(self.position_limit, position, layout, horizon))
+        return stack(*parts)
+
+    def _filter(self, chunk: np.ndarray, previous: np.ndarray | None, position: Any | None) -> np.ndarray:
+        wide, last = as_float64(chunk, previous, self.layout.size)
         training = self.training
         self.eval()
         try:
             with torch.no_grad():
-                actions = torch.from_numpy(np.ascontiguousarray(wide))
+                actions = torch.from_numpy(wide)
                 linked = None if last is None else torch.from_numpy(np.ascontiguousarray(last))
-                result = self._optimize(self._padded_q(actions), actions, linked)
+                result = self._optimize(self._padded_q(actions), actions, linked, position)
         finally:
             self.train(training)
-        return result.numpy().astype(chunk.dtype)
+        limits = layout_limits(self.layout, self.bound, wide.shape[1])
+        return round_within(result.numpy(), chunk.dtype, *limits, self.layout.trajectory, last)
 
     def _padded_q(self, actions: Tensor) -> Tensor:
         """The quadratic forms of (B, T, D), computed in batches of one fixed size in the network's own dtype."""

@@ -146,6 +146,63 @@ def check_chunk(chunk: np.ndarray, previous: np.ndarray | None, size: int | None
         raise ValueError(f"previous action is NaN or infinite: sample {batch}, dimension {dimension}")
 
 
+def as_float64(
+    chunk: np.ndarray, previous: Any | None, size: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A copy of a chunk and the previous actions in contiguous float64, checked by :func:`check_chunk`."""
+    wide = np.array(chunk, dtype=np.float64, order="C")
+    last = None if previous is None else np.array(previous, dtype=np.float64, order="C")
+    check_chunk(wide, last, size)
+    return wide, last
+
+
+def round_within(
+    actions: np.ndarray,
+    dtype: Any,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    trajectory: Sequence[int],
+    previous: np.ndarray | None,
+) -> np.ndarray:
+    """Round float64 actions to ``dtype`` such that rounding breaks no limit on a difference by more than 1e-7.
+
+    Rounding to nearest does on the normalised scale. Where actions are larger, those of a sample in which it does not
+    are moved to the neighbouring number, step by step. Types that are not floating keep float64.
+
+    Args:
+        actions: (B, T, D) float64.
+        dtype: what to round to.
+        lower: (T, D_c) or (B or 1, T, D_c) limits on the differences.
+        upper: likewise.
+        trajectory: indices of the D_c trajectory dimensions.
+        previous: (B, D) or None, where step 0 is free.
+    """
+    kind = np.dtype(dtype).type
+    if kind is np.float64 or not issubclass(kind, np.floating):
+        return actions
+    rounded = actions.astype(dtype)
+    steps = rounded[:, :, list(trajectory)]
+    start = steps[:, :1] if previous is None else previous[:, None, list(trajectory)]
+    differences = np.diff(steps.astype(np.float64), axis=1, prepend=start)
+    first = 1 if previous is None else 0
+    low, high = (np.broadcast_to(limit, steps.shape) for limit in (lower, upper))
+    excess = np.maximum(differences - high, low - differences)[:, first:]
+    coarse = np.flatnonzero(excess.max(axis=(1, 2), initial=0.0) > 1e-7)
+    if coarse.size == 0:
+        return rounded
+    wanted = actions[coarse][:, :, list(trajectory)]
+    steps, low, high = steps[coarse], low[coarse], high[coarse]
+    last = steps[:, 0] if previous is None else start[coarse, 0]
+    for t in range(first, steps.shape[1]):
+        step = np.clip(wanted[:, t], last + low[:, t], last + high[:, t]).astype(kind)
+        move = step.astype(np.float64) - last
+        step = np.where(move > high[:, t], np.nextafter(step, kind(-np.inf)), step)
+        steps[:, t] = np.where(move < low[:, t], np.nextafter(step, kind(np.inf)), step)
+        last = steps[:, t].astype(np.float64)
+    rounded[coarse[:, None], :, np.array(trajectory)] = steps.transpose(0, 2, 1)
+    return rounded
+
+
 def violation(
     chunk: np.ndarray, previous: np.ndarray | None, layout: ActionLayout, bound: Any | None = None
 ) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dto_envs.filters.limits import check_chunk, step_limits
+from dto_envs.filters.limits import as_float64, round_within, step_limits
 
 SOLVERS = ("auto", "boxqp", "proxqp", "qpth")
 
@@ -39,8 +39,8 @@ def optimize_trajectory(
         trajectory_dims: the D_c dimensions that form a trajectory.
         previous: (B, D) last executed actions, or None: the first action is free.
         solver: "auto" or "boxqp" (exact, the default); "proxqp" (proxsuite); "qpth" (one sample at a time, its
-            residual checked). Torch tensors are differentiable by Q and the actions with every one of them but
-            "proxqp", with the default also by ``previous`` and the limits.
+            residual checked). Torch tensors are differentiable by Q and the actions with every one of them, with the
+            default also by ``previous`` and the limits.
 
     Returns:
         (B, T, D), same type and dtype as ``actions``.
@@ -56,11 +56,8 @@ def optimize_trajectory(
 
         return optimize(actions, Q, lower, upper, alpha, trajectory_dims, previous, solver)
     chunk = np.asarray(actions)
-    if not np.issubdtype(chunk.dtype, np.floating):
-        chunk = chunk.astype(np.float64)
-    wide = chunk.astype(np.float64)
-    last = None if previous is None else np.asarray(previous, dtype=np.float64)
-    trajectory = check_problem(wide, last, np.asarray(Q), alpha, trajectory_dims)
+    wide, last = as_float64(chunk, previous)
+    trajectory = check_problem(wide.shape, np.asarray(Q), alpha, trajectory_dims)
     forms = np.asarray(Q, dtype=np.float64).reshape(-1, *np.shape(Q)[-2:])
     shape = (wide.shape[0], wide.shape[1], len(trajectory))
     low, high = step_limits(lower, upper, shape, last is not None)
@@ -73,15 +70,14 @@ def optimize_trajectory(
         from dto_envs.filters import reference
 
         result = getattr(reference, f"solve_{solver}")(forms, wide, low, high, **options)
-    return result.astype(chunk.dtype)
+    return round_within(result, chunk.dtype, low, high, trajectory, last)
 
 
 def check_problem(
-    actions: np.ndarray, previous: np.ndarray | None, q: np.ndarray, alpha: float, trajectory_dims: Sequence[int]
+    shape: tuple[int, ...], q: np.ndarray, alpha: float, trajectory_dims: Sequence[int]
 ) -> tuple[int, ...]:
-    """Raise ValueError unless the parts of a problem fit each other; returns the trajectory dimensions >= 0."""
-    check_chunk(actions, previous)
-    batch, horizon, dims = actions.shape
+    """Raise ValueError unless Q, alpha and dimensions fit actions of ``shape``; returns the dimensions, all >= 0."""
+    batch, horizon, dims = shape
     size = horizon * dims
     if q.shape not in ((size, size), (batch, size, size), (1, size, size)):
         raise ValueError(f"Q has the shape ({batch}, {size}, {size}) or ({size}, {size}); got {q.shape}")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dto_envs.filters import boxqp_torch
-from dto_envs.filters.limits import step_limits
+from dto_envs.filters.limits import check_chunk, step_limits
 from dto_envs.filters.optimize import check_problem
 
 
@@ -29,9 +29,8 @@ def optimize(
     forms, low, high = (torch.as_tensor(value, dtype=torch.float64, device=device) for value in (q, lower, upper))
     last = None if previous is None else torch.as_tensor(previous, dtype=torch.float64, device=device)
     wide = actions.double()
-    trajectory = check_problem(
-        _array(wide), None if last is None else _array(last), _array(forms), alpha, trajectory_dims
-    )
+    check_chunk(_array(wide), None if last is None else _array(last))
+    trajectory = check_problem(tuple(wide.shape), _array(forms), alpha, trajectory_dims)
     shape = (wide.shape[0], wide.shape[1], len(trajectory))
     checked = step_limits(_array(low), _array(high), shape, last is not None)
     forms = forms.reshape(-1, *forms.shape[-2:])
@@ -39,9 +38,9 @@ def optimize(
     options: dict[str, Any] = {"alpha": float(alpha), "trajectory": trajectory, "previous": last}
     if solver in ("auto", "boxqp"):
         return boxqp_torch.solve(forms, wide, *limits, **options).to(actions.dtype)
-    from dto_envs.filters import reference
+    from dto_envs.filters import reference_torch
 
-    return getattr(reference, f"solve_{solver}_torch")(forms, wide, *limits, **options).to(actions.dtype)
+    return getattr(reference_torch, f"solve_{solver}_torch")(forms, wide, *limits, **options).to(actions.dtype)
 
 
 def _like(tensor: Tensor, array: np.ndarray, shape: tuple[int, int, int]) -> Tensor:

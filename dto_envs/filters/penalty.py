@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dto_envs.actions import ActionLayout, PenaltyParameters
-from dto_envs.filters.limits import check_bound, check_chunk, layout_limits
+from dto_envs.filters.limits import as_float64, check_bound, check_chunk, layout_limits
 
 
 class Penalty:
@@ -43,9 +43,7 @@ class Penalty:
             return self._torch(chunk, previous)
         from dto_envs.filters.penalty_kernel import descend
 
-        wide = np.array(chunk, dtype=np.float64)
-        last = None if previous is None else np.asarray(previous, dtype=np.float64)
-        check_chunk(wide, last, self.layout.size)
+        wide, last = as_float64(chunk, previous, self.layout.size)
         trajectory = list(self.layout.trajectory)
         lower, upper = layout_limits(self.layout, self.bound, wide.shape[1])
         steps = np.ascontiguousarray(wide[:, :, trajectory])
@@ -55,7 +53,7 @@ class Penalty:
             eta, tolerance = self.parameters.step_size, self.parameters.tolerance
             descend(steps, start, last is not None, lower, upper, eta, tolerance, self.parameters.max_iterations)
         wide[:, :, trajectory] = steps
-        return wide.astype(chunk.dtype)
+        return wide.astype(chunk.dtype if np.issubdtype(chunk.dtype, np.floating) else np.float64)
 
     def _torch(self, chunk: Any, previous: Any | None) -> Any:
         import torch

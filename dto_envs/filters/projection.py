@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dto_envs.actions import ActionLayout
-from dto_envs.filters.limits import check_bound, check_chunk, layout_limits
+from dto_envs.filters.limits import as_float64, check_bound, check_chunk, layout_limits, round_within
 
 
 class Projection:
@@ -19,7 +19,7 @@ class Projection:
     """
 
     def __init__(self, layout: ActionLayout, bound: Any | None = None) -> None:
-        """Project under ``layout``; ``bound`` as :func:`dto_envs.filters.limits.symmetric_pair`, None = the layout's."""
+        """Project under ``layout``; ``bound`` as :func:`dto_envs.filters.limits.symmetric_pair`, None = layout's."""
         self.layout = layout
         self.bound = bound
         check_bound(layout, bound)
@@ -30,12 +30,11 @@ class Projection:
             return self._torch(chunk, previous)
         from dto_envs.filters import boxqp
 
-        wide = np.array(chunk, dtype=np.float64)
-        last = None if previous is None else np.asarray(previous, dtype=np.float64)
-        check_chunk(wide, last, self.layout.size)
+        wide, last = as_float64(chunk, previous, self.layout.size)
         batch, horizon, _ = wide.shape
         trajectory = list(self.layout.trajectory)
-        lower, upper = (apart(b[None], batch) for b in self._limits(horizon, last is not None))
+        limits = self._limits(horizon, last is not None)
+        lower, upper = (apart(limit[None], batch) for limit in limits)
         solution = boxqp.solve(
             np.eye(horizon)[None],
             apart(wide[:, :, trajectory], batch),
@@ -46,7 +45,7 @@ class Projection:
             previous=None if last is None else last[:, trajectory].reshape(-1, 1),
         )
         wide[:, :, trajectory] = solution.actions.reshape(batch, len(trajectory), horizon).transpose(0, 2, 1)
-        return wide.astype(chunk.dtype)
+        return round_within(wide, chunk.dtype, *limits, trajectory, last)
 
     def _torch(self, chunk: Any, previous: Any | None) -> Any:
         import torch
