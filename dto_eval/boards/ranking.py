@@ -11,18 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from dto_agents import zoo
 
+from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 from dto_envs.smoothness import batch_metrics, motion_groups
 from dto_eval import statistics
 from dto_eval.boards.checks import provenance_flags
 from dto_eval.boards.evidence import RESOLVED_VIOLATION, Key
 from dto_eval.boards.submit import Admitted
+from dto_eval.records import Protocol
 from dto_eval.statistics import Interval
 
 REFERENCES = ("random", "hold")
 # Measured with an interval for every row, and once more on the episodes that all compared agents solved.
 SMOOTHNESS = ("max_difference", "std_difference", "mean_abs_difference", "std_abs_difference")
+JUMPS = ("boundary_max_difference", "boundary_mean_difference", "interior_mean_difference")
 MOTION = ("peak_velocity", "peak_acceleration", "peak_jerk", "normalized_jerk", "sparc", "ldlj")
 
 
@@ -44,6 +48,8 @@ class BoardRow:
         smoothness: the figures of ``SMOOTHNESS``, over all episodes.
         violating: share of the episodes that break the task's limit visibly, by more than ``RESOLVED_VIOLATION``.
         max_violation: largest excess over the task's limit, normalised; 0 where none is visible.
+        limits: action dimension -> number of visible violations of its limit, and the largest excess.
+        jumps: means of the figures of ``JUMPS``, None where it is not known how many actions of a chunk are executed.
         groups: group -> mean of each figure of ``SMOOTHNESS`` and ``MOTION``, None where it is undefined.
         solved: number of episodes that all compared agents solved; 0 for rows that are not compared.
         solved_smoothness: means of the figures of ``SMOOTHNESS`` and of the steps on these.
@@ -63,6 +69,8 @@ class BoardRow:
     smoothness: Mapping[str, Interval]
     violating: float
     max_violation: float
+    limits: Mapping[str, tuple[int, float]]
+    jumps: Mapping[str, float | None]
     groups: Mapping[str, Mapping[str, float | None]]
     solved: int = 0
     solved_smoothness: Mapping[str, float] | None = None
@@ -149,12 +157,14 @@ def _roughness(entry: BoardRow) -> float:
 def _measure(entry: Admitted) -> _Measured:
     submission, episodes = entry.submission, entry.submission.episodes
     protocol, origin = submission.run.protocol, submission.run.provenance
-    columns = batch_metrics(submission.actions(), submission.layout, tolerance=RESOLVED_VIOLATION)
+    columns = batch_metrics(
+        submission.actions(), submission.layout, executed_actions(protocol), tolerance=RESOLVED_VIOLATION
+    )
     values = {name: dict(zip(episodes, columns[name].tolist(), strict=True)) for name in SMOOTHNESS}
     values["steps"] = {key: float(episode.steps) for key, episode in episodes.items()}
     success = {key: float(episode.success_once) for key, episode in episodes.items()}
     score = {key: episode.score for key, episode in episodes.items()}
-    largest = float(columns["max_violation"].max())
+    limits = _limits(columns, submission.layout)
     made = BoardRow(
         name=entry.name,
         agent=protocol.agent,
@@ -168,7 +178,9 @@ def _measure(entry: Admitted) -> _Measured:
         steps=float(np.mean(list(values["steps"].values()))),
         smoothness={name: statistics.mean_interval(statistics.table(values[name])) for name in SMOOTHNESS},
         violating=float(np.mean(columns["violations"] > 0)),
-        max_violation=largest if largest > RESOLVED_VIOLATION else 0.0,
+        max_violation=max(largest for _, largest in limits.values()),
+        limits=limits,
+        jumps={name: _defined_mean(columns[name]) for name in JUMPS},
         groups={
             group: {name: _defined_mean(columns[f"{group}/{name}"]) for name in (*SMOOTHNESS, *MOTION)}
             for group in motion_groups(submission.layout)
@@ -176,6 +188,25 @@ def _measure(entry: Admitted) -> _Measured:
     )
     solved = frozenset(key for key, value in success.items() if value)
     return _Measured(made, values, solved, frozenset(member.name for member in protocol.members))
+
+
+def executed_actions(protocol: Protocol) -> int | None:
+    """How many actions of a chunk the agent executes, from the card of its base policy; None where there is no card."""
+    if protocol.base != "diffusion":
+        return None
+    cards = [entry.card for entry in zoo.list_members("diffusion", protocol.env_id)]
+    counts = {card.get("recipe", {}).get("n_action_steps") for card in cards}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _limits(columns: Mapping[str, np.ndarray], layout: ActionLayout) -> dict[str, tuple[int, float]]:
+    counts = columns["violations_by_dimension"].sum(axis=0)
+    sizes = columns["max_violation_by_dimension"].max(axis=0)
+    names = [layout.names[index] for index in layout.trajectory]
+    return {
+        name: (int(count), float(size) if count else 0.0)
+        for name, count, size in zip(names, counts, sizes, strict=True)
+    }
 
 
 def _solved_by_all(measured: list[_Measured], headline: str) -> list[_Measured]:

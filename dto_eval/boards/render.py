@@ -31,11 +31,13 @@ stands still is perfectly smooth; only agents that do better than standing still
 the action range): per trajectory dimension the largest magnitude (max) or the standard deviation (std) over an
 episode, averaged over the dimensions, then over the episodes. In brackets: 95 % two-way cluster bootstrap intervals
 over training seeds and initial states. *Over the limit*: share of the episodes with a difference beyond the task's
-limit, and the largest excess. *Solved by all*: means over the episodes that every compared agent solved, for early
-success shortens an episode; compared are the agents with the members of `base` and at least half its {headlines}.
+limit, and the largest excess. *Between chunks, inside*: mean magnitude of the differences where one predicted chunk
+ends and the next begins, and of all others. *Solved by all*: means over the episodes that every compared agent solved,
+for early success shortens an episode; compared are the agents with the members of `base` and at least half its
+{headlines}.
 
-Actions are archived rounded to {resolution:.5f} of half the action range: an excess below {visible:.5f} cannot be told
-from rounding and counts as none. The SHA-256 of the exact actions is part of every record, and `dto-board verify`
+Actions are archived rounded to {resolution:.5f} of half the action range: an excess below {visible:.5f} cannot be
+told from rounding and counts as none. The SHA-256 of the exact actions is part of every record, and `dto-board verify`
 compares it with a new simulation.
 
 **How to submit.** Run `dto-eval --env ENV --agent AGENT --episodes 1500` from a clean checkout, then
@@ -123,8 +125,8 @@ def _section(board: Board) -> str:
 
 def _main_table(board: Board) -> list[str]:
     leading = ["Score", "Success"] if board.headline == "score" else ["Success"]
-    header = ["", "Agent", *leading, "Max difference", "Std of differences", "Over the limit", "Steps", "Episodes"]
-    header += ["Solved by all: max, std, steps", "Evidence"]
+    header = ["", "Agent", *leading, "Max difference", "Std of differences", "Over the limit"]
+    header += ["Between chunks, inside", "Steps", "Episodes", "Solved by all: max, std, steps", "Evidence"]
     body = []
     for entry in board.rows:
         figures = [entry.score, entry.success] if board.headline == "score" else [entry.success]
@@ -136,6 +138,7 @@ def _main_table(board: Board) -> list[str]:
                 _interval(entry.smoothness["max_difference"], 3),
                 _interval(entry.smoothness["std_difference"], 4),
                 f"{100 * entry.violating:.1f} %, {entry.max_violation:.4f}" if entry.violating else "none",
+                _jumps(entry),
                 f"{entry.steps:.1f}",
                 f"{entry.episodes} ({entry.members} x {math.ceil(entry.episodes / entry.members)})",
                 _solved(entry),
@@ -160,6 +163,11 @@ def _motion_table(board: Board) -> list[str]:
             mean = figures["mean_abs_difference"]
             body.append([markdown(entry.agent), markdown(group), "-" if mean is None else f"{mean:.4f}", *cells])
     return _table(header, body)
+
+
+def _jumps(entry: BoardRow) -> str:
+    between, inside = entry.jumps["boundary_mean_difference"], entry.jumps["interior_mean_difference"]
+    return "-" if between is None or inside is None else f"{between:.4f}, {inside:.4f}"
 
 
 def _solved(entry: BoardRow) -> str:
@@ -197,6 +205,10 @@ def _row_data(entry: BoardRow) -> dict[str, Any]:
         **{name: _interval_data(entry.smoothness[name]) for name in SMOOTHNESS},
         "violating_episodes": _rounded(entry.violating),
         "max_violation": _rounded(entry.max_violation),
+        "limits": {
+            name: {"violations": count, "max_violation": _rounded(size)} for name, (count, size) in entry.limits.items()
+        },
+        **{name: _rounded(value) for name, value in entry.jumps.items()},
         "groups": {
             group: {name: _rounded(value) for name, value in figures.items()} for group, figures in entry.groups.items()
         },

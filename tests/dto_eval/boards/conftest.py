@@ -112,6 +112,10 @@ def weights(tmp_path, monkeypatch) -> Path:
         path = zoo.member_path("diffusion", "dto/PushT-v0", seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(f"weights {seed}".encode())
-        card = {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "steps": 5}
+        card = {
+            "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "steps": 5,
+            "recipe": {"n_action_steps": 4},
+        }
         path.with_suffix(".json").write_text(json.dumps(card))
     return folder

@@ -25,7 +25,7 @@ def entry(agent, success, std, half=0.0, **changes):
 
     smoothness = {name: around(std) for name in SMOOTHNESS}
     made = BoardRow(
-        f"Task/{agent}/0", agent, "", None, (), 10, 1, around(success), around(success), 5, smoothness, 0, 0, {}
+        f"Task/{agent}/0", agent, "", None, (), 10, 1, around(success), around(success), 5, smoothness, 0, 0, {}, {}, {}
     )
     return replace(made, **changes)
 
@@ -107,6 +107,22 @@ def test_limits_are_the_task_s_and_excesses_below_the_archive_s_rounding_are_non
     made = make_board("dto/PushT-v0", submitted(root, run)).rows[0]
     assert made.violating == violating
     assert made.max_violation == pytest.approx(excess, abs=RESOLUTION)
+    steps = sum(episode.steps for episode in load_run(run).episodes.values())
+    assert [count for count, _ in made.limits.values()] == [violating * (steps - 6)] * 2
+    assert list(made.limits) == ["x", "y"]
+
+
+def test_jumps_between_chunks_follow_from_the_policy_s_card(make, root, weights):
+    layout = row("dto/PushT-v0").layout
+
+    def every_fourth(member, init, steps):
+        return layout.denormalize(np.outer(np.arange(steps) // 4 % 2 * 0.02, [1.0, 1.0]))
+
+    runs = [make.run(make.protocol(agent), actions=every_fourth) for agent in ("base", "hold")]
+    rows = {made.agent: made for made in make_board("dto/PushT-v0", submitted(root, *runs)).rows}
+    assert rows["base"].jumps["boundary_mean_difference"] == pytest.approx(0.02, abs=RESOLUTION)
+    assert rows["base"].jumps["interior_mean_difference"] == 0
+    assert rows["hold"].jumps == {name: None for name in rows["base"].jumps}
 
 
 def test_boards_lead_with_what_the_task_leads_with(make, root):
