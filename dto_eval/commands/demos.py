@@ -4,72 +4,186 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from dto_agents.demos.dataset import DemonstrationError
+from dto_agents.demos.dataset import environment_of, load_demonstrations
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
 
-from dto_envs.registry import UnknownEnvError
+if TYPE_CHECKING:
+    from dto_agents.demos.collect import Progress
+    from dto_agents.demos.statistics import Description
 
 
 @dataclass(frozen=True)
 class Collect:
-    """Collect successful episodes of the scripted expert as robomimic HDF5; continues where it was killed."""
+    """Collect successful episodes of a scripted expert as robomimic HDF5; goes on where it was killed."""
 
     env: str = "dto/Square-v0"
     """Environment with a scripted expert: dto/Lift-v0, dto/Can-v0 or dto/Square-v0."""
     episodes: int = 200
     """Number of successful episodes; failures are thrown away."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """HDF5 file to write; demos/TASK.hdf5 by default."""
     first_seed: int = 0
-    """Seed of the first attempt; evaluations use 100000 and up."""
+    """Seed of the first attempt; the others count up. Evaluations use 100000 and up."""
     workers: int = os.cpu_count() or 1
-    """Number of processes."""
-
-    def run(self) -> None:
-        """Collect, showing progress."""
-        from dto_agents.demos.collect import Collection, Progress, collect
-        from rich.console import Console
-        from rich.progress import MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        out = self.out or default_path(self.env)
-        console = Console()
-        with Bar(
-            *Bar.get_default_columns()[:2],
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        ) as bar:
-            task = bar.add_task(self.env, total=self.episodes)
-
-            def report(progress: Progress) -> None:
-                bar.update(task, completed=min(progress.successes, self.episodes))
-
-            ended = collect(
-                Collection(self.env, self.episodes, self.first_seed), out, workers=self.workers, report=report
-            )
-        rate = ended.successes / ended.attempts
-        console.print(f"{ended.successes} episodes in {out}; the expert solved {rate:.1%} of {ended.attempts} seeds")
+    """Number of processes; does not change the file."""
 
 
-def default_path(env_id: str) -> Path:
-    """Where the demonstrations of ``dto/TASK-v0`` lie unless said otherwise."""
-    return Path("demos") / f"{env_id.split('/')[-1].rsplit('-', 1)[0]}.hdf5"
+@dataclass(frozen=True)
+class Import:
+    """Check other people's demonstrations and write them as HDF5 that dto-train and dto-demos inspect read."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """A robomimic HDF5 file (low-dim or image), or the directory of Diffusion Policy's Push-T zarr."""
+    env: str | None = None
+    """Environment that they must belong to; by default what the file says."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """HDF5 file to write; demos/TASK.hdf5 by default."""
+    images: bool = False
+    """Keep image observations too."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run ``dto-demos``; exits with 1 and one message where something is wrong."""
-    command = tyro.extras.subcommand_cli_from_dict(
-        {"collect": Collect}, args=arguments, prog="dto-demos", description=__doc__
+@dataclass(frozen=True)
+class Inspect:
+    """Print counts, lengths and how far actions jump, beside people's demonstrations, and draw a plot."""
+
+    path: Annotated[Path | None, tyro.conf.Positional] = None
+    """HDF5 file or Push-T zarr directory; demos/TASK.hdf5 by default."""
+    env: str | None = None
+    """Environment that they belong to; by default what the file says, and dto/Square-v0 without a file."""
+    mask: str | None = None
+    """Subset of an HDF5 file, such as train or valid."""
+    plot: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """PNG to write; demos/TASK.png by default."""
+
+
+def default_path(env_id: str, suffix: str = ".hdf5") -> Path:
+    """Where what belongs to the demonstrations of ``dto/TASK-v0`` lies unless said otherwise: ``demos/TASK``."""
+    return Path("demos") / f"{env_id.split('/')[-1].rsplit('-', 1)[0]}{suffix}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``dto-demos``; what is wrong with the input becomes one line and exit status 2."""
+    options = tyro.extras.subcommand_cli_from_dict(
+        {"collect": Collect, "import": Import, "inspect": Inspect},
+        prog="dto-demos",
+        description=__doc__,
+        args=arguments,
     )
+    run: Callable = {Collect: run_collect, Import: run_import, Inspect: run_inspect}[type(options)]
+    console = Console(highlight=False)
     try:
-        command.run()
-    except (DemonstrationError, UnknownEnvError, ImportError, OSError) as error:
-        sys.exit(f"dto-demos: {error}")
+        run(options, console)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from the episodes that have ended")
+        raise SystemExit(130) from None
+    except (ValueError, OSError, ImportError) as error:
+        print(f"dto-demos: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def run_collect(options: Collect, console: Console) -> None:
+    """Collect demonstrations, showing progress."""
+    from dto_agents.demos.collect import Collection, collect
+
+    collection = Collection(options.env, options.episodes, options.first_seed)
+    collection.check()
+    out = options.out or default_path(options.env)
+    with _reporter(console, options.env, options.episodes) as report:
+        ended = collect(collection, out, workers=options.workers, report=report)
+    rate = ended.successes / ended.attempts
+    console.print(f"{ended.successes} episodes in {out}; the expert solved {rate:.1%} of {ended.attempts} seeds")
+
+
+def run_import(options: Import, console: Console) -> None:
+    """Import demonstrations and say what they hold."""
+    from dto_agents.demos.importing import import_demonstrations
+
+    written: list[Path] = []
+
+    def out(env_id: str) -> Path:
+        written.append(options.out or default_path(env_id))
+        return written[-1]
+
+    imported = import_demonstrations(options.source, out, env_id=options.env, images=options.images)
+    held = (["states"] if imported.state else []) + list(imported.images)
+    console.print(f"{imported.episodes} episodes of {imported.env_id} in {written[-1]}, with {', '.join(held)}")
+    for note in imported.notes:
+        console.print(f"note: {note}")
+
+
+def run_inspect(options: Inspect, console: Console) -> None:
+    """Describe demonstrations in a table and a picture."""
+    from dto_agents.demos.plot import plot_demonstrations
+    from dto_agents.demos.statistics import describe
+
+    env_id = options.env or (environment_of(options.path) if options.path else "dto/Square-v0")
+    path = options.path or default_path(env_id)
+    demonstrations = load_demonstrations(path, env_id, mask=options.mask)
+    console.print(_table(describe(demonstrations), path))
+    picture = options.plot or default_path(env_id, ".png")
+    plot_demonstrations(demonstrations, picture)
+    console.print(f"plot in {picture}")
+
+
+def _table(description: Description, path: Path) -> Table:
+    shortest, median, longest = description.lengths
+    table = Table(title=f"{path}: {description.env_id}", title_justify="left")
+    for column in ("", "here", "people (LeTO)"):
+        table.add_column(column)
+    table.add_row("episodes", str(description.episodes))
+    table.add_row("steps", str(description.steps))
+    table.add_row("episode length, shortest / median / longest", f"{shortest} / {median:g} / {longest}")
+    for name, figures in description.groups.items():
+        table.add_row(f"{name}: max difference", f"{figures.max_difference:.3f}", _span(figures.human_max))
+        table.add_row(f"{name}: mean difference", f"{figures.mean_difference:.4f}", _span(figures.human_mean))
+        table.add_row(f"{name}: differences beyond the bound", f"{figures.exceeding:.1%}")
+    return table
+
+
+def _span(limits: tuple[float, float] | None) -> str:
+    return "" if limits is None else f"{limits[0]:g} to {limits[1]:g}"
+
+
+@contextmanager
+def _reporter(console: Console, title: str, total: int, every_s: float = 10.0) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar, or a plain line every ``every_s`` seconds where the console is no terminal."""
+    if not console.is_terminal:
+        began = last = time.monotonic()
+        before: int | None = None
+
+        def report_line(progress: Progress) -> None:
+            nonlocal last, before
+            now = time.monotonic()
+            before = progress.successes if before is None else before
+            if now - last >= every_s:
+                last = now
+                rate = (progress.successes - before) / (now - began)
+                left = f", ETA {max(total - progress.successes, 0) / rate:.0f} s" if rate else ""
+                tried = f"{progress.attempts} seeds tried"
+                console.print(f"{title}: {progress.successes}/{total} episodes, {tried}, {rate:.2f} episodes/s{left}")
+
+        yield report_line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task(title, total=total)
+
+        def report_bar(progress: Progress) -> None:
+            tried = f"{title}, {progress.attempts} seeds tried"
+            bar.update(task, completed=min(progress.successes, total), description=tried)
+
+        yield report_bar
 
 
 if __name__ == "__main__":

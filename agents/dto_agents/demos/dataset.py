@@ -87,6 +87,28 @@ def task_format(env_id: str) -> TaskFormat:
     return FORMATS[env_id]
 
 
+def environment_of(path: str | Path) -> str:
+    """The environment that the demonstrations at ``path`` say they belong to; a directory is a Push-T zarr.
+
+    Raises:
+        DemonstrationError: nothing there, truncated, another format, or an environment without a format here.
+    """
+    from dto_agents.demos import robomimic
+
+    path = Path(path)
+    if not path.exists():
+        raise DemonstrationError(f"there is nothing at {path}")
+    if path.is_dir():
+        return "dto/PushT-v0"
+    with robomimic.open_file(path) as file:
+        name = robomimic.env_args(path, file)["env_name"]
+    for env_id, format_ in FORMATS.items():
+        if format_.env_name == name:
+            return env_id
+    known = ", ".join(format_.env_name for format_ in FORMATS.values())
+    raise DemonstrationError(f"{path} holds demonstrations of {name}; known are {known}")
+
+
 def load_demonstrations(path: str | Path, env_id: str, *, mask: str | None = None) -> Demonstrations:
     """Read demonstrations from a robomimic HDF5 file or from Diffusion Policy's Push-T zarr directory.
 

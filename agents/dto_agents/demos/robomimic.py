@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,32 +142,49 @@ def write_demo(group: Any, recording: Recording) -> None:
         group.attrs[name] = value
 
 
-def write_file(path: Path, args: Mapping[str, Any], demos: Iterable[Callable[[Any], None]]) -> None:
+def write_file(
+    path: Path,
+    args: Mapping[str, Any],
+    demos: Iterable[Callable[[Any], None]],
+    masks: Mapping[str, Sequence[int]] | None = None,
+) -> int:
     """Write a whole file beside ``path`` and move it there once it is complete.
-
-    Every tenth demonstration goes to ``mask/valid``, the others to ``mask/train``.
 
     Args:
         path: the file.
         args: ``env_args``: the environment's name, type and keyword arguments.
         demos: for each demonstration in order, what fills its group.
+        masks: name -> indices of the demonstrations of each subset; None puts every tenth into ``valid`` and the others
+            into ``train``.
+
+    Returns:
+        The number of demonstrations.
     """
     import h5py
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with h5py.File(partial, "w") as file:
-        data = file.create_group("data")
-        total = count = 0
-        for fill in demos:
-            group: Any = data.create_group(f"demo_{count}")
-            fill(group)
-            total += int(group.attrs["num_samples"])
-            count += 1
-        data.attrs["env_args"] = json.dumps(args, sort_keys=True)
-        data.attrs["total"] = total
-        valid = [k for k in range(count) if k % 10 == 9]
-        train = [k for k in range(count) if k % 10 != 9]
-        for name, members in (("train", train), ("valid", valid)):
-            file.create_dataset(f"mask/{name}", data=np.array([f"demo_{k}" for k in members], dtype="S"))
-    os.replace(partial, path)
+    try:
+        with h5py.File(partial, "w") as file:
+            data = file.create_group("data")
+            total = count = 0
+            for fill in demos:
+                group: Any = data.create_group(f"demo_{count}")
+                fill(group)
+                total += int(group.attrs["num_samples"])
+                count += 1
+            data.attrs["env_args"] = json.dumps(args, sort_keys=True)
+            data.attrs["total"] = total
+            for name, members in (masks or _tenths(count)).items():
+                file.create_dataset(f"mask/{name}", data=np.array([f"demo_{k}" for k in members], dtype="S"))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def _tenths(count: int) -> dict[str, list[int]]:
+    return {
+        "train": [k for k in range(count) if k % 10 != 9],
+        "valid": [k for k in range(count) if k % 10 == 9],
+    }
