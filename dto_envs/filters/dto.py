@@ -98,7 +98,7 @@ class TransformerQ(nn.Module):
         layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout, activation="gelu", batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.rows = nn.Linear(width, layout.size * horizon * layout.size)
-        nn.init.normal_(self.rows.weight, std=0.1 / math.sqrt(width))
+        nn.init.normal_(self.rows.weight, std=0.01 / math.sqrt(width))
         nn.init.zeros_(self.rows.bias)
 
     def forward(self, chunk: Tensor) -> Tensor:
