@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import logging
 import os
@@ -126,13 +125,19 @@ def set_box_size(
 
 
 class Scene:
-    """A task's compiled model and a robosuite environment of its own that draws initial states."""
+    """A task's compiled model, which all environments of a process share, and a robosuite environment that samples.
+
+    The model takes 70 MB. Where its box differs from episode to episode, the environment that is about to use it says
+    so with :meth:`use_box`.
+    """
 
     def __init__(self, task: Task) -> None:
         """Build and compile, which takes about a second."""
         self.task = task
         self.robosuite_env = make_robosuite_env(task)
-        self.shared_model = self.robosuite_env.sim.model._model
+        self.model: mujoco.MjModel = self.robosuite_env.sim.model._model
+        self._scratch = mujoco.MjData(self.model)
+        self._box_in_use = np.zeros(3)
         self.xml: str = self.robosuite_env.sim.model.get_xml()
         robot = self.robosuite_env.robots[0]
         self.arm = ArmIndices(
@@ -146,11 +151,11 @@ class Scene:
         self.hand_body: str = robot.robot_model.eef_name["right"]
         self.finger_positions = tuple(robot._ref_gripper_joint_pos_indexes["right"])
 
-    def model(self) -> mujoco.MjModel:
-        """The model for one environment: this process's only one, or a copy where resets change it."""
-        if self.task.box is None:
-            return self.shared_model
-        return copy.copy(self.shared_model)
+    def use_box(self, half_size: np.ndarray) -> None:
+        """Give the model's box the half sizes (3,), m, of the environment that is about to use it."""
+        if not np.array_equal(half_size, self._box_in_use):
+            set_box_size(self.model, self._scratch, str(self.task.box), half_size)
+            self._box_in_use = half_size.copy()
 
     def sample(self, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Draw the initial state that robosuite's hard reset gives under ``default_rng(seed)``.

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from dto_envs.registry import ROBOMIMIC_LAYOUT
-from dto_envs.robomimic.build import TASKS, scene, set_box_size
+from dto_envs.robomimic.build import TASKS, scene
 from dto_envs.robomimic.control import ArmControl
 from dto_envs.robomimic.rendering import (
     CAMERAS,
@@ -90,30 +90,36 @@ class RobomimicEnv(gymnasium.Env):
         self.fast = fast
         self.action_layout = ROBOMIMIC_LAYOUT
         self._scene = scene(task)
-        self.model: mujoco.MjModel = self._scene.model()
-        self.data = mujoco.MjData(self.model)
-        mujoco.mj_forward(self.model, self.data)
-        steps = round(CONTROL_TIMESTEP / self.model.opt.timestep)
-        self._control = ArmControl(self.model, self.data, self._scene.arm, steps)
-        self._reader = StateReader(self._scene, self.model, self.data)
+        self._box = None if TASKS[task].box is None else np.array(TASKS[task].box_range).mean() * np.ones(3)
+        model = self.model
+        self.data = mujoco.MjData(model)
+        mujoco.mj_forward(model, self.data)
+        self._control = ArmControl(model, self.data, self._scene.arm, round(CONTROL_TIMESTEP / model.opt.timestep))
+        self._reader = StateReader(self._scene, self.data)
         self._is_success = SuccessCheck(self._scene, self.data)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (7,), np.float32)
         self.observation_space = self._make_observation_space(self._reader.read().size)
         self._painter = painter(task) if obs_type != "state" or render_mode == "rgb_array" else None
-        self._window = open_window(self.model, self.data) if render_mode == "human" else None
+        self._window = open_window(model, self.data) if render_mode == "human" else None
         self._succeeded = False
         self._ready = False
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """MuJoCo's compiled model, which this process's environments of the task share; Lift's cube is set to ours."""
+        if self._box is not None:
+            self._scene.use_box(self._box)
+        return self._scene.model
+
+    @property
+    def object_size(self) -> np.ndarray | None:
+        """(3,) half sizes of the sampled box, m; None where the model is always the same."""
+        return None if self._box is None else self._box.copy()
 
     @functools.cached_property
     def robosuite_env(self) -> Any:
         """A robosuite environment on this very simulation, for its names and helpers; built on first use."""
         return adopt(TASKS[self.task], self.model, self.data)
-
-    @property
-    def object_size(self) -> np.ndarray | None:
-        """(3,) half sizes of the sampled box, m; None where the model is always the same."""
-        box = TASKS[self.task].box
-        return None if box is None else np.array(self.model.geom(f"{box}_g0").size)
 
     def get_state(self) -> np.ndarray:
         """The flattened MuJoCo state, (1 + nq + nv,): time, positions, velocities; what ``reset`` restores."""
@@ -126,23 +132,22 @@ class RobomimicEnv(gymnasium.Env):
             seed: fixes the initial state; None draws the next one from this environment's generator.
             options: ``{"state": flattened MuJoCo state}`` restores time, positions and velocities as robomimic's data
                 sets store them. The gripper's command and the controller's goal start afresh, and the arm's restored
-                joints become the posture that its null space keeps. Lift's cube keeps the size of ``seed``, or without
-                one the size that it has.
+                joints become the posture that its null space keeps. Lift's cube gets the half sizes (3,) of the option
+                ``"object_size"``, without it those of ``seed``, and without both keeps what it has.
 
         Returns:
             The observation and info with ``init_hash``, ``success`` and ``score``.
 
         Raises:
-            ValueError: an unknown option, or a state of the wrong size or with values that are not finite.
+            ValueError: an unknown option, or one of the wrong size or with values that are not finite.
         """
-        state = self._checked_state(options)
+        state, box = self._checked_options(options or {})
         super().reset(seed=seed)
         if state is None or seed is not None:
             drawn = int(self.np_random.integers(2**31)) if seed is None else seed
-            sampled, half_size = self._scene.sample(drawn)
-            if half_size is not None:
-                set_box_size(self.model, self.data, str(TASKS[self.task].box), half_size)
+            sampled, self._box = self._scene.sample(drawn)
             state = sampled if state is None else state
+        self._box = self._box if box is None else box
         self._restore(state)
         self._succeeded = False
         self._ready = True
@@ -167,6 +172,8 @@ class RobomimicEnv(gymnasium.Env):
             raise ValueError(f"an action is 7 finite numbers in [-1, 1], got {action!r}")
         if not self._ready:
             raise gymnasium.error.ResetNeeded("call reset before step")
+        if self._box is not None:
+            self._scene.use_box(self._box)
         if self.fast:
             self._control.execute(action)
             success = self._is_success()
@@ -217,27 +224,34 @@ class RobomimicEnv(gymnasium.Env):
         }
         return observation | ({"state": state} if self.obs_type == "state_image" else {})
 
-    def _checked_state(self, options: dict[str, Any] | None) -> np.ndarray | None:
-        if not options:
-            return None
-        if set(options) != {"state"}:
-            raise ValueError(f"reset takes the option 'state' only, got {', '.join(map(repr, options))}")
-        state = np.array(options["state"], dtype=np.float64)
-        expected = (1 + self.model.nq + self.model.nv,)
-        if state.shape != expected or not np.isfinite(state).all():
-            raise ValueError(
-                f"the state of {self.task} is {expected[0]} finite numbers (time, {self.model.nq} positions, "
-                f"{self.model.nv} velocities), got shape {state.shape}"
-            )
-        return state
+    def _checked_options(self, options: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The options ``state`` and ``object_size``, None where absent."""
+        nq, nv = self._scene.model.nq, self._scene.model.nv
+        known = {"state": (1 + nq + nv, f"time, {nq} positions, {nv} velocities")}
+        if self._box is not None:
+            known["object_size"] = (3, "positive half sizes in m")
+        unknown = [name for name in options if name not in known or "state" not in options]
+        if unknown:
+            raise ValueError(f"reset of {self.task} takes the options {', '.join(known)}, got {', '.join(options)}")
+        values: dict[str, np.ndarray] = {}
+        for name, value in options.items():
+            size, meaning = known[name]
+            values[name] = np.array(value, dtype=np.float64)
+            if values[name].shape != (size,) or not np.isfinite(values[name]).all():
+                raise ValueError(f"{name} of {self.task} is {size} finite numbers ({meaning}), got {value!r}")
+        box = values.get("object_size")
+        if box is not None and box.min() <= 0:
+            raise ValueError(f"object_size is positive half sizes in m, got {box}")
+        return values.get("state"), box
 
     def _restore(self, state: np.ndarray) -> None:
         """Put the simulator into ``state`` with everything else as new, solver and controller included."""
-        mujoco.mj_resetData(self.model, self.data)
-        self.data.time = state[0]
-        self.data.qpos[:] = state[1 : 1 + self.model.nq]
-        self.data.qvel[:] = state[1 + self.model.nq :]
-        mujoco.mj_forward(self.model, self.data)
+        model, data = self.model, self.data
+        mujoco.mj_resetData(model, data)
+        data.time = state[0]
+        data.qpos[:] = state[1 : 1 + model.nq]
+        data.qvel[:] = state[1 + model.nq :]
+        mujoco.mj_forward(model, data)
         self._control.reset()
         self._reader.reset()
         if not self.fast:
@@ -246,8 +260,8 @@ class RobomimicEnv(gymnasium.Env):
     def _init_hash(self) -> str:
         digest = hashlib.sha256(self.get_state().astype("<f8").tobytes())
         digest.update(self.data.act.astype("<f8").tobytes())
-        if self.object_size is not None:
-            digest.update(self.object_size.astype("<f8").tobytes())
+        if self._box is not None:
+            digest.update(self._box.astype("<f8").tobytes())
         return digest.hexdigest()
 
 

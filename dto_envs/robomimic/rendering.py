@@ -59,7 +59,7 @@ class Painter:
         Raises:
             NoDisplayError: the machine has no OpenGL.
         """
-        model = scene(task_name).shared_model
+        model = scene(task_name).model
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, FRAME_SIZE)
         model.vis.global_.offheight = max(model.vis.global_.offheight, FRAME_SIZE)
         self._gl: Any = _gl_context(FRAME_SIZE, FRAME_SIZE)
@@ -75,7 +75,7 @@ class Painter:
         """Draw a square picture, upright.
 
         Args:
-            model: the task's model, or a copy of it with other numbers.
+            model: the task's model.
             data: the state to draw; it must be forwarded.
             camera: where from; :func:`fixed_camera` or :func:`onlooker`.
             size: edge in pixels, at most ``FRAME_SIZE``.

@@ -22,7 +22,7 @@ def robosuite_state_vector(observations: dict[str, np.ndarray]) -> np.ndarray:
 class StateReader:
     """Reads the state vector as robosuite composes it, with its memory of where the object was a step ago."""
 
-    def __init__(self, scene: Scene, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    def __init__(self, scene: Scene, data: mujoco.MjData) -> None:
         """Bind to a simulation; the arrays are views of MuJoCo's."""
         thing, hand = data.body(scene.task.object_body), data.body(scene.hand_body)
         self._object_position, self._object_quaternion = thing.xpos, thing.xquat

@@ -88,6 +88,7 @@ def test_a_seed_fixes_everything_whatever_came_before(envs, task):
 def test_environments_that_share_a_process_do_not_disturb_each_other(envs):
     for task in TASKS:
         alone, other = envs[task], gym.make(f"dto/{task}-v0")
+        assert alone.unwrapped.model is other.unwrapped.model
         alone.reset(seed=8)
         expected = roll(alone, 6)
         alone.reset(seed=8)
@@ -164,13 +165,22 @@ def test_lifts_cube_is_part_of_the_seed_and_the_hash(envs):
     assert np.array_equal(env.unwrapped.get_state(), state) and other["init_hash"] != info["init_hash"]
     _, same = env.reset(seed=1, options={"state": state})
     assert same == info and np.array_equal(size, env.unwrapped.object_size)
+    _, given = env.reset(seed=2, options={"state": state, "object_size": size})
+    assert given == info
     assert envs["Can"].unwrapped.object_size is None
+
+
+@pytest.mark.parametrize("options", [{"object_size": [0.02] * 3}, {"state": np.zeros(32), "object_size": [0.02, 0, 1]}])
+def test_a_bad_cube_is_refused(envs, options):
+    with pytest.raises(ValueError, match="state, object_size|positive half sizes"):
+        envs["Lift"].reset(options=options)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stat": np.zeros(45)}, "option 'state' only"),
+        ({"stat": np.zeros(45)}, "takes the options state, got stat"),
+        ({"state": np.zeros(45), "object_size": np.ones(3)}, "takes the options state, got state, object_size"),
         ({"state": np.zeros(44)}, "45 finite numbers"),
         ({"state": np.full(45, np.nan)}, "45 finite numbers"),
     ],

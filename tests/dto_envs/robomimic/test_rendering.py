@@ -14,11 +14,14 @@ CAMERAS = ("agentview", "robot0_eye_in_hand")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def opengl(request):
+def opengl():
     try:
-        rendering.painter("Lift")
+        painter = rendering.painter("Lift")
     except NoDisplayError as error:
         pytest.skip(str(error))
+    yield
+    painter.close()
+    rendering.painter.cache_clear()
 
 
 def test_image_observations():
