@@ -172,6 +172,12 @@ def make_card(agent: str, env_id: str, seed: int, *, recipe: dict, data: dict, p
     }
 
 
+def note_measurement(entry: Entry, measured: Mapping[str, Any]) -> None:
+    """Write what an evaluation measured, such as success and episodes, into a member's card; the weights stay."""
+    card = {**entry.card, "measured": dict(measured)}
+    entry.path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
 def _entry(seed: int, path: Path) -> Entry:
     card_path = path.with_suffix(".json")
     try:

@@ -28,6 +28,14 @@ def test_members_come_by_seed_with_their_hash(tiny_zoo):
     assert entries[0].sha256 != entries[1].sha256
 
 
+def test_a_measurement_is_noted_in_the_card_alone(copied):
+    before = zoo.find_member("diffusion", PUSHT, "seed42", copied)
+    zoo.note_measurement(before, {"score": 0.5, "episodes": 10})
+    after = zoo.find_member("diffusion", PUSHT, "seed42", copied)
+    assert after.card["measured"] == {"score": 0.5, "episodes": 10}
+    assert after.sha256 == before.sha256 and after.card["data"] == before.card["data"]
+
+
 def test_missing_weights_name_the_command(tmp_path):
     with pytest.raises(zoo.MissingWeightsError, match="dto-train --agent diffog --env dto/Lift-v0"):
         zoo.list_members("diffog", "dto/Lift-v0", tmp_path)

@@ -48,8 +48,8 @@ class FilterRecipe:
     layers: int = 2
     feedforward: int = 256
     dropout: float = 0.1
-    steps: int = 1_500
-    batch_size: int = 64
+    steps: int = 800
+    batch_size: int = 32
     learning_rate: float = 3e-4
     warmup_steps: int = 50
     weight_decay: float = 1e-4
@@ -69,8 +69,8 @@ RECIPES: Mapping[str, FilterRecipe] = MappingProxyType(
     {
         "diffog": FilterRecipe(),
         "diffog-refine": FilterRecipe(inputs="refine"),
-        "matrix": FilterRecipe(source="matrix", learning_rate=3e-3),
-        "matrix-refine": FilterRecipe(source="matrix", inputs="refine", learning_rate=3e-3),
+        "matrix": FilterRecipe(source="matrix", learning_rate=1e-2, steps=400),
+        "matrix-refine": FilterRecipe(source="matrix", inputs="refine", learning_rate=1e-2, steps=400),
     }
 )
 
