@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import gymnasium
@@ -17,7 +19,7 @@ from dto_eval.boards.guard import (
     MAX_MEMBERS,
     RefusedError,
     check_agent_name,
-    check_numbers,
+    check_values,
     printable,
 )
 from dto_eval.evaluate import env_spec, resolve_filter_options
@@ -42,7 +44,7 @@ def check_protocol(protocol: Protocol) -> EnvRow:
     except UnknownEnvError as error:
         raise RefusedError(f"there is no environment {printable(protocol.env_id)}") from error
     check_agent_name(protocol.agent)
-    check_numbers(protocol.filter_options, "filter_options")
+    check_values(protocol.filter_options, "filter_options")
     if protocol.episodes > MAX_EPISODES:
         raise RefusedError(f"the run has {protocol.episodes} episodes; at most {MAX_EPISODES} are admitted")
     names = [member.name for member in protocol.members]
@@ -154,6 +156,16 @@ def check_resets(protocol: Protocol, hashes: Mapping[int, str], sample: int = 5)
 def init_hashes(episodes: Mapping[Key, Episode]) -> dict[int, str]:
     """Init -> SHA-256 of the initial state."""
     return {init: episode.init_hash for (_, init), episode in episodes.items()}
+
+
+def check_provenance(provenance: Provenance) -> None:
+    """Refuse a time that is none and a commit that is none: both stand on the boards."""
+    try:
+        datetime.fromisoformat(provenance.created)
+    except ValueError as error:
+        raise RefusedError(f"created is {printable(provenance.created)}, which is no time") from error
+    if provenance.git_commit is not None and not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", provenance.git_commit):
+        raise RefusedError(f"git_commit is {printable(provenance.git_commit)}, which is no commit")
 
 
 def provenance_flags(provenance: Provenance) -> tuple[str, ...]:

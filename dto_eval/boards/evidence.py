@@ -31,6 +31,7 @@ from dto_eval.shards import agent_seed
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 RUN, EPISODES = "run.json", "episodes.parquet"
 FILES = frozenset({RUN, EPISODES})
@@ -38,6 +39,7 @@ FILES = frozenset({RUN, EPISODES})
 RESOLUTION = 2.0**-12  # of half the action range
 RESOLVED_VIOLATION = RESOLUTION + VIOLATION_TOLERANCE  # a smaller excess over a limit may come from the rounding
 MAX_NORMALIZED = 8.0
+MAX_CHUNK = 1000
 _BLOCK_ROWS = 256
 
 Key = tuple[str, int]
@@ -52,11 +54,13 @@ class Submission:
         episodes: the records by (member, init), in the order of the protocol's plan.
         grid: (steps, D_a) integers per episode, the normalised actions in units of ``RESOLUTION``; None where the
             actions are drawn again from the seeds.
+        n_action_steps: number of actions that were executed of every chunk, None where that is not known.
     """
 
     run: Run
     episodes: Mapping[Key, Episode]
     grid: Mapping[Key, np.ndarray] | None
+    n_action_steps: int | None = None
 
     @property
     def layout(self) -> ActionLayout:
@@ -66,7 +70,7 @@ class Submission:
     @property
     def digest(self) -> str:
         """SHA-256 of all that is submitted except timings, however the files are packed."""
-        digest = hashlib.sha256(self.run.model_dump_json().encode())
+        digest = hashlib.sha256(f"{self.run.model_dump_json()} {self.n_action_steps}".encode())
         for key, episode in self.episodes.items():
             digest.update(episode.model_dump_json(exclude=set(TIMINGS)).encode())
             if self.grid is not None:
@@ -146,6 +150,7 @@ def read_episodes(folder: Path, run: Run) -> Submission:
             io.BytesIO(contents), thrift_string_size_limit=1_000_000, thrift_container_size_limit=100_000
         )
         _check_size(file, run.protocol, entry.layout, entry.horizon)
+        check_names(io.BytesIO(contents), EPISODES)
         columns = _Columns(entry.layout)
         for batch in file.iter_batches(batch_size=_BLOCK_ROWS):
             columns.add(batch)
@@ -160,14 +165,30 @@ def _check_size(file: Any, protocol: Protocol, layout: ActionLayout, horizon: in
         raise RefusedError(f"{EPISODES} does not have the columns of a submission for {protocol.env_id}")
     if metadata.num_rows != protocol.episodes:
         raise RefusedError(f"{EPISODES} has {metadata.num_rows} episodes, the protocol {protocol.episodes}")
+    check_columns(metadata, EPISODES, protocol.episodes, protocol.episodes * horizon)
+
+
+def check_columns(metadata: pq.FileMetaData, name: str, rows: int, values: int) -> None:
+    """Refuse a Parquet file that by its own directory has more than ``rows`` records or ``values`` numbers in lists."""
     if metadata.num_row_groups > 64:
-        raise RefusedError(f"{EPISODES} has {metadata.num_row_groups} row groups; at most 64 are read")
-    largest = protocol.episodes * horizon
+        raise RefusedError(f"{name} has {metadata.num_row_groups} row groups; at most 64 are read")
     for group in range(metadata.num_row_groups):
         for index in range(metadata.num_columns):
             chunk = metadata.row_group(group).column(index)
-            if chunk.num_values > largest or chunk.total_uncompressed_size > 16 * largest + 1_000_000:
-                raise RefusedError(f"{EPISODES}, column {printable(chunk.path_in_schema)}, holds more than it can")
+            is_list = chunk.path_in_schema.count(".") == 2
+            limit = 8 * values + 1_000_000 if is_list else 100 * rows + 10_000
+            if chunk.num_values > (values if is_list else rows) or chunk.total_uncompressed_size > limit:
+                raise RefusedError(f"{name}, column {printable(chunk.path_in_schema)}, holds more than it can")
+
+
+def check_names(source: Any, name: str) -> None:
+    """Refuse a Parquet file with a long name of a member: one long text, repeated in every row, fills the memory."""
+    import pyarrow.parquet as pq
+
+    column = pq.ParquetFile(source, read_dictionary=["member"]).read(["member"]).column("member")
+    for chunk in column.chunks:
+        if any(len(text) > 64 for text in chunk.dictionary.to_pylist() if text is not None):
+            raise RefusedError(f"{name} has a member whose name is longer than 64 characters")
 
 
 class _Columns:
@@ -177,10 +198,12 @@ class _Columns:
         self._layout = layout
         self._episodes: dict[Key, Episode] = {}
         self._grid: dict[Key, np.ndarray] = {}
+        self._n_action_steps: set[int | None] = set()
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take a batch of rows."""
         records = batch.select(list(_record_fields())).to_pylist()
+        self._n_action_steps.update(batch.column("n_action_steps").to_pylist())
         lists = [batch.column(_action_column(name)) for name in self._layout.names]
         for index, record in enumerate(records):
             episode = _episode(record)
@@ -197,7 +220,10 @@ class _Columns:
             raise RefusedError(f"{EPISODES} has the actions of some episodes only")
         if not self._grid and not is_random(run.protocol):
             raise RefusedError(f"{EPISODES} has no actions; only those of 'random' may be left out")
-        return Submission(run, self._episodes, self._grid or None)
+        n_action_steps = self._n_action_steps.pop()
+        if self._n_action_steps or not (n_action_steps is None or 1 <= n_action_steps <= MAX_CHUNK):
+            raise RefusedError(f"{EPISODES} has no one number of executed actions, 1 to {MAX_CHUNK}, for all chunks")
+        return Submission(run, self._episodes, self._grid or None, n_action_steps)
 
 
 def _record_fields() -> dict[str, Any]:
@@ -225,7 +251,7 @@ def _schema(layout: ActionLayout) -> pa.Schema:
     import pyarrow as pa
 
     actions = {_action_column(name): pa.list_(pa.int32()) for name in layout.names}
-    return pa.schema(_record_fields() | actions)
+    return pa.schema(_record_fields() | {"n_action_steps": pa.int32()} | actions)
 
 
 def _action_column(name: str) -> str:
@@ -239,6 +265,7 @@ def _encode(submission: Submission) -> bytes:
     layout, episodes = submission.layout, list(submission.episodes.values())
     records = [_record(episode) for episode in episodes]
     columns: dict[str, list[Any]] = {name: [record[name] for record in records] for name in _record_fields()}
+    columns["n_action_steps"] = [submission.n_action_steps] * len(episodes)
     for index, name in enumerate(layout.names):
         columns[_action_column(name)] = (
             [None] * len(episodes)
@@ -312,6 +339,8 @@ def each_submission(root: Path) -> Iterator[Path]:
 
 
 def _folders(root: Path) -> list[Path]:
+    if root.is_symlink():
+        raise RefusedError(f"{printable(str(root))} is a link")
     if not root.exists():
         return []
     entries = sorted(root.iterdir(), key=lambda entry: entry.name)

@@ -67,18 +67,21 @@ def only_contains(folder: Path, allowed: frozenset[str]) -> None:
         raise RefusedError(f"{printable(str(folder))} holds {printable(foreign[0])}, which no submission has")
 
 
-def check_numbers(value: Any, where: str, depth: int = 0) -> None:
-    """Refuse NaN, infinities and deep nesting anywhere inside parsed JSON."""
+def check_values(value: Any, where: str, depth: int = 0) -> None:
+    """Refuse NaN, infinities, text that is no Unicode and deep nesting anywhere inside parsed JSON."""
     if depth > 6:
         raise RefusedError(f"{where} is nested too deeply")
     if isinstance(value, float) and not math.isfinite(value):
         raise RefusedError(f"{where} holds a number that is NaN or infinite")
+    if isinstance(value, str) and not value.isascii() and value.encode("utf-8", "ignore").decode() != value:
+        raise RefusedError(f"{where} holds text that is no Unicode")
     if isinstance(value, dict):
         for key, entry in value.items():
-            check_numbers(entry, f"{where}.{printable(str(key), 40)}", depth + 1)
+            check_values(key, where, depth + 1)
+            check_values(entry, f"{where}.{printable(str(key), 40)}", depth + 1)
     elif isinstance(value, list | tuple):
         for entry in value:
-            check_numbers(entry, where, depth + 1)
+            check_values(entry, where, depth + 1)
 
 
 def parse_json(contents: bytes, where: str) -> Any:
@@ -95,9 +98,11 @@ def parse_json(contents: bytes, where: str) -> Any:
 
     try:
         value = json.loads(contents.decode("utf-8"), object_pairs_hook=unique)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except RefusedError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise RefusedError(f"{where} is not JSON: {printable(str(error))}") from error
-    check_numbers(value, where)
+    check_values(value, where)
     return value
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from dto_agents import zoo
 
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
@@ -20,7 +19,6 @@ from dto_eval import statistics
 from dto_eval.boards.checks import provenance_flags
 from dto_eval.boards.evidence import RESOLVED_VIOLATION, Key
 from dto_eval.boards.submit import Admitted
-from dto_eval.records import Protocol
 from dto_eval.statistics import Interval
 
 REFERENCES = ("random", "hold")
@@ -49,7 +47,7 @@ class BoardRow:
         violating: share of the episodes that break the task's limit visibly, by more than ``RESOLVED_VIOLATION``.
         max_violation: largest excess over the task's limit, normalised; 0 where none is visible.
         limits: action dimension -> number of visible violations of its limit, and the largest excess.
-        jumps: means of the figures of ``JUMPS``, None where it is not known how many actions of a chunk are executed.
+        jumps: means of the figures of ``JUMPS``, None where every action is a chunk.
         groups: group -> mean of each figure of ``SMOOTHNESS`` and ``MOTION``, None where it is undefined.
         solved: number of episodes that all compared agents solved; 0 for rows that are not compared.
         solved_smoothness: means of the figures of ``SMOOTHNESS`` and of the steps on these.
@@ -157,9 +155,9 @@ def _roughness(entry: BoardRow) -> float:
 def _measure(entry: Admitted) -> _Measured:
     submission, episodes = entry.submission, entry.submission.episodes
     protocol, origin = submission.run.protocol, submission.run.provenance
-    columns = batch_metrics(
-        submission.actions(), submission.layout, executed_actions(protocol), tolerance=RESOLVED_VIOLATION
-    )
+    # Where every action is a chunk of its own, no jump between chunks can be told from another difference.
+    chunk = submission.n_action_steps if submission.n_action_steps != 1 else None
+    columns = batch_metrics(submission.actions(), submission.layout, chunk, tolerance=RESOLVED_VIOLATION)
     values = {name: dict(zip(episodes, columns[name].tolist(), strict=True)) for name in SMOOTHNESS}
     values["steps"] = {key: float(episode.steps) for key, episode in episodes.items()}
     success = {key: float(episode.success_once) for key, episode in episodes.items()}
@@ -188,15 +186,6 @@ def _measure(entry: Admitted) -> _Measured:
     )
     solved = frozenset(key for key, value in success.items() if value)
     return _Measured(made, values, solved, frozenset(member.name for member in protocol.members))
-
-
-def executed_actions(protocol: Protocol) -> int | None:
-    """How many actions of a chunk the agent executes, from the card of its base policy; None where there is no card."""
-    if protocol.base != "diffusion":
-        return None
-    cards = [entry.card for entry in zoo.list_members("diffusion", protocol.env_id)]
-    counts = {card.get("recipe", {}).get("n_action_steps") for card in cards}
-    return counts.pop() if len(counts) == 1 else None
 
 
 def _limits(columns: Mapping[str, np.ndarray], layout: ActionLayout) -> dict[str, tuple[int, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,17 @@ def render(root: Path, *, check: bool = False) -> list[str]:
     from dto_eval.boards.plot import plot_board
 
     root.mkdir(parents=True, exist_ok=True)
-    for name in stale:
-        (root / name).write_text(contents[name], encoding="utf-8")
     missing = [board for board in boards if stale or not (root / picture(board)).exists()]
-    for board in missing:
-        plot_board(board, root / picture(board))
-    return stale + [picture(board) for board in missing]
+    # Written beside their places and moved there, so that a link that stands there is replaced and not followed.
+    with tempfile.TemporaryDirectory(dir=root, prefix=".") as scratch:
+        for name in stale:
+            (Path(scratch) / name).write_text(contents[name], encoding="utf-8")
+        for board in missing:
+            plot_board(board, Path(scratch) / picture(board))
+        written = stale + [picture(board) for board in missing]
+        for name in written:
+            (Path(scratch) / name).replace(root / name)
+    return written
 
 
 def picture(board: Board) -> str:

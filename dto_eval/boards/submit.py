@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from dto_agents.zoo import task_name
 
 from dto_envs.registry import EnvRow
-from dto_eval.actions_file import EpisodeActions
 from dto_eval.boards.checks import (
     check_initial_states,
     check_protocol,
+    check_provenance,
     check_records,
     check_resets,
     check_weights,
@@ -26,8 +25,9 @@ from dto_eval.boards.evidence import (
     FILES,
     MAX_NORMALIZED,
     RUN,
-    Key,
     Submission,
+    check_columns,
+    check_names,
     drawn_again,
     each_submission,
     is_random,
@@ -115,6 +115,7 @@ def read_finished(run_folder: Path) -> tuple[FinishedRun, EnvRow]:
     """
     checked_folder(run_folder)
     run = read_run(run_folder)
+    check_provenance(run.provenance)
     entry = check_protocol(run.protocol)
     _check_run_files(run_folder, run, entry)
     try:
@@ -161,6 +162,7 @@ def read_submission(path: Path) -> Submission:
     checked_folder(path)
     only_contains(path, FILES)
     run = read_run(path)
+    check_provenance(run.provenance)
     entry = check_protocol(run.protocol)
     submission = read_episodes(path, run)
     check_records(run.protocol, submission.episodes, entry)
@@ -188,15 +190,12 @@ def _check_run_files(run_folder: Path, run: Run, entry: EnvRow) -> None:
     path = checked_file(run_folder, ACTIONS, 2 * 4 * values + 10_000_000)
     try:
         metadata = pq.read_metadata(path)
-    except (pa.ArrowException, OSError) as error:
+        if metadata.num_rows != episodes:
+            raise RefusedError(f"{ACTIONS} has {metadata.num_rows} episodes, the protocol {episodes}")
+        check_columns(metadata, ACTIONS, episodes, values)
+        check_names(path, ACTIONS)
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise RefusedError(f"{ACTIONS} cannot be read: {printable(str(error))}") from error
-    if metadata.num_rows != episodes:
-        raise RefusedError(f"{ACTIONS} has {metadata.num_rows} episodes, the protocol {episodes}")
-    for group in range(metadata.num_row_groups):
-        for index in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(index)
-            if chunk.num_values > values or chunk.total_uncompressed_size > 8 * values + 1_000_000:
-                raise RefusedError(f"{ACTIONS}, column {printable(chunk.path_in_schema)}, holds more than it can")
 
 
 def _check_actions(finished: FinishedRun, entry: EnvRow) -> None:
@@ -212,12 +211,13 @@ def _check_actions(finished: FinishedRun, entry: EnvRow) -> None:
 
 
 def _evidence(finished: FinishedRun) -> Submission:
-    protocol, episodes = finished.run.protocol, finished.episodes
-    if is_random(protocol) and _drawn_from_seeds(finished):
-        return Submission(finished.run, episodes, None)
-    empty = Submission(finished.run, episodes, None)
-    actions: Mapping[Key, EpisodeActions] = finished.actions
-    return Submission(finished.run, episodes, {key: to_grid(actions[key].actions, empty.layout) for key in episodes})
+    counts = {entry.n_action_steps for entry in finished.actions.values()}
+    without = Submission(finished.run, finished.episodes, None, counts.pop() if len(counts) == 1 else None)
+    if is_random(finished.run.protocol) and _drawn_from_seeds(finished):
+        return without
+    return replace(
+        without, grid={key: to_grid(finished.actions[key].actions, without.layout) for key in finished.episodes}
+    )
 
 
 def _drawn_from_seeds(finished: FinishedRun) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dto_envs.registry import row
 from dto_eval import pool
 from dto_eval.boards import evidence
 from dto_eval.boards.evidence import Key, to_grid
@@ -17,6 +18,7 @@ from dto_eval.boards.guard import RefusedError, printable
 from dto_eval.boards.submit import read_finished, read_submission
 from dto_eval.evaluate import env_spec, resolve_protocol, shard_player
 from dto_eval.records import Episode, Protocol
+from dto_eval.rollout import Rollout
 from dto_eval.shards import Shard, plan
 
 
@@ -28,11 +30,13 @@ class Recorded:
         protocol: how it was run.
         episodes: the records by (member, init).
         grid: the rounded actions by the same keys, see ``dto_eval.boards.evidence``; None where they follow from seeds.
+        n_action_steps: number of actions executed of every chunk, None where that is not known.
     """
 
     protocol: Protocol
     episodes: Mapping[Key, Episode]
     grid: Mapping[Key, np.ndarray] | None
+    n_action_steps: int | None
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,11 @@ def read_recorded(path: Path) -> Recorded:
     """
     if (path / evidence.EPISODES).exists():
         submission = read_submission(path)
-        return Recorded(submission.run.protocol, submission.episodes, submission.grid)
+        return Recorded(submission.run.protocol, submission.episodes, submission.grid, submission.n_action_steps)
     finished, entry = read_finished(path)
     grid = {key: to_grid(value.actions, entry.layout) for key, value in finished.actions.items()}
-    return Recorded(finished.run.protocol, finished.episodes, grid)
+    counts = {value.n_action_steps for value in finished.actions.values()}
+    return Recorded(finished.run.protocol, finished.episodes, grid, counts.pop() if len(counts) == 1 else None)
 
 
 def verify(
@@ -97,7 +102,7 @@ def verify(
     try:
         for event in pool.run_tasks(setup, shards, workers):
             if event.kind == "result":
-                yield _compare(recorded, event.value.episode, event.value.actions)
+                yield _compare(recorded, event.value)
     except (pool.TaskFailedError, pool.WorkerDiedError) as error:
         raise RefusedError(f"the simulation failed: {printable(str(error), 300)}") from error
 
@@ -136,9 +141,8 @@ def check_agent(protocol: Protocol, weights: Path | None, run_own_code: bool) ->
             raise RefusedError(f"member {printable(member.name)} is another one here: weights or source differ")
 
 
-def _compare(recorded: Recorded, again: Episode, actions: np.ndarray) -> Comparison:
-    from dto_envs.registry import row
-
+def _compare(recorded: Recorded, rollout: Rollout) -> Comparison:
+    again = rollout.episode
     key = (again.member, again.init)
     before = recorded.episodes[key]
     compared = {
@@ -147,10 +151,11 @@ def _compare(recorded: Recorded, again: Episode, actions: np.ndarray) -> Compari
         "score": before.score == again.score,
         "steps": before.steps == again.steps,
         "actions": before.actions_sha256 == again.actions_sha256,
+        "actions per chunk": recorded.n_action_steps in (None, rollout.n_action_steps),
     }
     difference = None
     if recorded.grid is not None:
-        grid, fresh = recorded.grid[key], to_grid(actions, row(recorded.protocol.env_id).layout)
+        grid, fresh = recorded.grid[key], to_grid(rollout.actions, row(recorded.protocol.env_id).layout)
         steps = min(len(grid), len(fresh))
         difference = float(np.abs(grid[:steps] - fresh[:steps]).max() * evidence.RESOLUTION)
         # The archive itself must hold the actions whose SHA-256 is recorded beside it.

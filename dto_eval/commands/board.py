@@ -172,7 +172,10 @@ def _load(path: Path) -> Any:
     if not (path / evidence.EPISODES).exists():
         return load_run(path)
     submission = read_submission(path)
-    actions = dict(zip(submission.episodes, map(EpisodeActions, submission.actions()), strict=True))
+    actions = {
+        key: EpisodeActions(actions, None, submission.n_action_steps)
+        for key, actions in zip(submission.episodes, submission.actions(), strict=True)
+    }
     return FinishedRun(path, submission.run, dict(submission.episodes), actions)
 
 

@@ -58,6 +58,7 @@ class Maker:
         step: float = 0.04,
         succeeds: Callable[[str, int], bool] = lambda member, init: init % 2 == 0,
         actions: Callable[[str, int, int], np.ndarray] | None = None,
+        n_action_steps: int = 1,
         **changes,
     ) -> Path:
         """A folder with one random walk per episode; ``changes`` are made to every record."""
@@ -86,7 +87,7 @@ class Maker:
                         actions_sha256=actions_digest(made),
                         wall_s=0.25,
                     )
-                    opened.add(Rollout(record.model_copy(update=changes), made, None))
+                    opened.add(Rollout(record.model_copy(update=changes), made, None, n_action_steps))
                 opened.finish_shard(shard)
             opened.complete()
         return folder
@@ -115,7 +116,6 @@ def weights(tmp_path, monkeypatch) -> Path:
         card = {
             "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "steps": 5,
-            "recipe": {"n_action_steps": 4},
         }
         path.with_suffix(".json").write_text(json.dumps(card))
     return folder

@@ -112,17 +112,20 @@ def test_limits_are_the_task_s_and_excesses_below_the_archive_s_rounding_are_non
     assert list(made.limits) == ["x", "y"]
 
 
-def test_jumps_between_chunks_follow_from_the_policy_s_card(make, root, weights):
+def test_jumps_between_chunks(make, root):
     layout = row("dto/PushT-v0").layout
 
     def every_fourth(member, init, steps):
         return layout.denormalize(np.outer(np.arange(steps) // 4 % 2 * 0.02, [1.0, 1.0]))
 
-    runs = [make.run(make.protocol(agent), actions=every_fourth) for agent in ("base", "hold")]
+    runs = [
+        make.run(make.protocol(f"a.py:By{count}"), actions=every_fourth, n_action_steps=count) for count in (1, 2, 4)
+    ]
     rows = {made.agent: made for made in make_board("dto/PushT-v0", submitted(root, *runs)).rows}
-    assert rows["base"].jumps["boundary_mean_difference"] == pytest.approx(0.02, abs=RESOLUTION)
-    assert rows["base"].jumps["interior_mean_difference"] == 0
-    assert rows["hold"].jumps == {name: None for name in rows["base"].jumps}
+    assert rows["a.py:By4"].jumps["boundary_mean_difference"] == pytest.approx(0.02, abs=RESOLUTION)
+    assert rows["a.py:By4"].jumps["interior_mean_difference"] == 0
+    assert 0.008 < rows["a.py:By2"].jumps["boundary_mean_difference"] < 0.012
+    assert set(rows["a.py:By1"].jumps.values()) == {None}
 
 
 def test_boards_lead_with_what_the_task_leads_with(make, root):
@@ -215,6 +218,15 @@ def test_checking_writes_nothing_and_names_what_differs(filled, capsys):
     with pytest.raises(SystemExit) as left:
         main(["render", "--check", "--root", str(filled)])
     assert left.value.code == 1 and "README.md is not what the submissions give" in capsys.readouterr().err
+
+
+def test_links_are_replaced_and_not_followed(filled, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    for name in ("README.md", "boards.json", "PushT.png"):
+        (filled / name).symlink_to(elsewhere)
+    render(filled)
+    assert elsewhere.read_text() == "precious" and not (filled / "README.md").is_symlink()
 
 
 def test_a_bad_submission_stops_the_rendering(filled):

@@ -7,8 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dto_agents.simple import RandomAgent
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from dto_eval.boards.evidence import RESOLUTION, read_run, write_submission
+from dto_eval.boards.evidence import RESOLUTION, _fold, _unfold, read_run, write_submission
 from dto_eval.boards.guard import RefusedError
 from dto_eval.boards.submit import admitted, read_submission, submit
 from dto_eval.commands.board import main
@@ -46,10 +49,11 @@ def edit_actions(path, change):
 
 @pytest.mark.parametrize("env_id", ["dto/PushT-v0", "dto/Square-v0"])
 def test_evidence_holds_the_run(make, root, env_id):
-    run = make.run(make.protocol(env_id=env_id))
+    run = make.run(make.protocol(env_id=env_id), n_action_steps=8)
     path = admit(run, root)
     assert path.relative_to(root / "submissions").parts[:2] == (env_id[4:-3], "robots.py-Mine")
     submission, finished = read_submission(path), load_run(run)
+    assert submission.n_action_steps == 8
     assert submission.run == finished.run and dict(submission.episodes) == finished.episodes
     for key, actions in zip(submission.episodes, submission.actions(), strict=True):
         exact = submission.layout.normalize(finished.actions[key].actions.astype(np.float64))
@@ -157,6 +161,10 @@ def test_only_the_registered_environment_is_admitted(make, root, change):
         ("[]", "valid dictionary"),
         ('{"protocol": 1, "protocol": 2}', "same key twice"),
         ('{"a": NaN}', "NaN or infinite"),
+        ('{"a": "\\ud800"}', "no Unicode"),
+        ('{"\\udfff": 1}', "no Unicode"),
+        ('{"a": ' + "9" * 5000 + "}", "not JSON"),
+        ('{"a": ' * 20 + "1" + "}" * 20, "nested too deeply"),
         ("[" * 5000, "not JSON"),
         (" " * 300_000, "at most 262144"),
     ],
@@ -164,6 +172,21 @@ def test_only_the_registered_environment_is_admitted(make, root, change):
 def test_run_files_that_are_refused(make, root, text, reason):
     run = make.run(make.protocol())
     (run / "run.json").write_text(text)
+    with pytest.raises(RefusedError, match=reason):
+        admit(run, root)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"created": "<script>"}, "created is <script>, which is no time"),
+        ({"git_commit": "](http://x)"}, "which is no commit"),
+        ({"git_dirty": "perhaps"}, "provenance.git_dirty"),
+    ],
+)
+def test_origins_that_are_refused(make, root, change, reason):
+    run = make.run(make.protocol())
+    edit_json(run / "run.json", lambda value: value["provenance"].update(change))
     with pytest.raises(RefusedError, match=reason):
         admit(run, root)
 
@@ -355,11 +378,28 @@ def test_a_bomb_is_not_decoded(make, root):
         admit(run, root)
 
 
+@pytest.mark.parametrize("where", ["run", "submission"])
+def test_a_text_that_is_repeated_in_every_row_is_not_decoded(make, root, where):
+    run = make.run(make.protocol(episodes=400))
+    path = run / "actions.parquet" if where == "run" else admit(run, root) / "episodes.parquet"
+    columns = pq.read_table(path).to_pydict() | {"member": ["x" * 20_000] * 400}
+    pq.write_table(pa.table(columns, schema=pq.read_schema(path)), path)
+    with pytest.raises(RefusedError, match="longer than 64 characters"):
+        admit(run, root) if where == "run" else read_submission(path.parent)
+
+
 def test_a_file_that_is_not_parquet_is_refused(make, root):
     run = make.run(make.protocol())
     (run / "actions.parquet").write_bytes(b"PAR1" + b"\x80" * 100 + b"PAR1")
     with pytest.raises(RefusedError, match="actions.parquet cannot be read"):
         admit(run, root)
+
+
+@given(hnp.arrays(np.int64, st.integers(1, 50), elements=st.integers(-(2**15), 2**15)))
+def test_folded_differences_unfold(values):
+    folded = _fold(values)
+    assert folded.dtype == np.int32 and folded.min() >= 0
+    np.testing.assert_array_equal(_unfold(folded), values)
 
 
 # ---- submissions that were changed afterwards ----
@@ -425,6 +465,9 @@ def test_foreign_files_and_links_are_refused(make, root):
     (path.parent / "link").symlink_to(path, target_is_directory=True)
     with pytest.raises(RefusedError, match="link is not a folder"):
         admitted(root / "submissions")
+    (root / "linked").symlink_to(root / "submissions", target_is_directory=True)
+    with pytest.raises(RefusedError, match="linked is a link"):
+        admitted(root / "linked")
 
 
 def test_linked_evidence_is_refused(make, root, tmp_path):
@@ -479,6 +522,14 @@ def no_hash(columns):
     columns["init_hash"][0] = None
 
 
+def no_chunk(columns):
+    columns["n_action_steps"] = [0] * 6
+
+
+def two_chunks(columns):
+    columns["n_action_steps"][0] = 8
+
+
 def bomb(columns):
     columns["action_x"][0] = np.zeros(2_000_000, dtype=np.int32)
 
@@ -495,6 +546,8 @@ def bomb(columns):
         (far, "out of range"),
         (not_a_score, "score"),
         (no_hash, "init_hash"),
+        (no_chunk, "no one number of executed actions"),
+        (two_chunks, "no one number of executed actions"),
         (bomb, "holds more than it can"),
     ],
 )

@@ -65,10 +65,10 @@ def test_actions_that_nobody_took_are_named(played, make):
             actions[-1] += 5
         return actions
 
-    run = make.run(protocol, actions=forged, succeeds=lambda *_: False)
+    run = make.run(protocol, actions=forged, succeeds=lambda *_: False, n_action_steps=2)
     results = {result.key[1]: result for result in verify(read_recorded(run), episodes=3)}
-    assert results[100_000].differing == ("initial state", "score")
-    assert results[100_002].differing == ("initial state", "score", "actions")
+    assert results[100_000].differing == ("initial state", "score", "actions per chunk")
+    assert results[100_002].differing == ("initial state", "score", "actions", "actions per chunk")
     assert results[100_002].action_difference == pytest.approx(5 / 243, abs=1e-3)
 
 
