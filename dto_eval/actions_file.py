@@ -18,24 +18,26 @@ class EpisodeActions:
     Attributes:
         actions: (steps, D_a) float32, as commanded.
         proposed: (steps, D_a) float32, what the base policy proposed before the filter; None without a filter.
+        n_action_steps: number of actions that were executed of every chunk; None where that is not known.
     """
 
     actions: np.ndarray
     proposed: np.ndarray | None = None
+    n_action_steps: int | None = None
 
 
 def write_actions(path: Path, episodes: Iterable[tuple[tuple[str, int], EpisodeActions]]) -> None:
     """Write episodes, keyed by (member, init), in the order given; the file appears whole or not at all.
 
     Columns: ``member`` string, ``init`` int64, ``steps`` int32, ``actions`` and ``proposed`` lists of float32 in C
-    order, ``proposed`` null without a filter. The bytes of floats are stored by significance (byte stream split),
-    which zstandard compresses far better.
+    order, ``proposed`` null without a filter, ``n_action_steps`` int32. The bytes of floats are stored by significance
+    (byte stream split), which zstandard compresses far better.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = [
-        (member, init, len(entry.actions), _flat(entry.actions), _flat(entry.proposed))
+        (member, init, len(entry.actions), _flat(entry.actions), _flat(entry.proposed), entry.n_action_steps)
         for (member, init), entry in episodes
     ]
     fields = {
@@ -44,6 +46,7 @@ def write_actions(path: Path, episodes: Iterable[tuple[tuple[str, int], EpisodeA
         "steps": pa.int32(),
         "actions": pa.list_(pa.float32()),
         "proposed": pa.list_(pa.float32()),
+        "n_action_steps": pa.int32(),
     }
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
     arrays = [pa.array(list(column), type=kind) for column, kind in zip(columns, fields.values(), strict=True)]
@@ -79,8 +82,9 @@ def read_actions(path: Path) -> dict[tuple[str, int], EpisodeActions]:
             [_unflat(row, count) for row, count in zip(columns[name], steps, strict=True)]
             for name in ("actions", "proposed")
         )
+        chunks = columns["n_action_steps"].to_pylist()
         keys = zip(members, inits, strict=True)
-        return {key: EpisodeActions(*pair) for key, *pair in zip(keys, actions, proposed, strict=True)}
+        return {key: EpisodeActions(*entry) for key, *entry in zip(keys, actions, proposed, chunks, strict=True)}
     except (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
         raise ValueError(f"{path} is not a file of recorded actions: {error}") from error
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dto_envs import registry
+from dto_eval.actions_file import EpisodeActions
 from dto_eval.run_folder import FinishedRun
 from dto_eval.summary import episode_metrics, run_bound
 
@@ -62,11 +63,12 @@ def plot_differences(finished: FinishedRun) -> Path:
 def plot_actions(finished: FinishedRun, dimensions: int = 3) -> Path:
     """One episode's first trajectory dimensions, normalised: proposed by the base policy, and commanded.
 
-    The episode is the one whose largest difference is the median of the run's.
+    The episode is the one whose largest difference, before any filter, is the median of the run's.
     """
     layout = registry.row(finished.run.protocol.env_id).layout
     keys = list(finished.episodes)
-    sizes = [_largest_difference(finished.actions[key].actions, layout) for key in keys]
+    wanted = [_wanted(finished.actions[key]) for key in keys]
+    sizes = [_largest_difference(actions, layout) for actions in wanted]
     key = keys[int(np.argsort(sizes, kind="stable")[len(sizes) // 2])]
     entry = finished.actions[key]
     actions = layout.normalize(entry.actions.astype(np.float64))
@@ -86,6 +88,11 @@ def plot_actions(finished: FinishedRun, dimensions: int = 3) -> Path:
     return _save(figure, axes, finished, ACTIONS)
 
 
+def _wanted(entry: EpisodeActions) -> np.ndarray:
+    """What the base policy proposed, or what was commanded where there is no filter."""
+    return entry.actions if entry.proposed is None else entry.proposed
+
+
 def _largest_difference(actions: np.ndarray, layout: Any) -> float:
     normalized = layout.normalize(actions.astype(np.float64))[:, list(layout.trajectory)]
     return float(np.abs(np.diff(normalized, axis=0)).max(initial=0.0))
@@ -93,7 +100,7 @@ def _largest_difference(actions: np.ndarray, layout: Any) -> float:
 
 def _point(axes: Any, height: float, interval: Mapping[str, float], color: str) -> None:
     axes.plot([interval["lo"], interval["hi"]], [height, height], color=color, linewidth=2.5, solid_capstyle="butt")
-    axes.plot(interval["mean"], height, "o", color=color)
+    axes.plot(interval["mean"], height, "o", color=color, clip_on=False)
 
 
 def _figure(width: float, height: float, rows: int | None = None) -> tuple[Any, Any]:

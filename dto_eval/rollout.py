@@ -31,11 +31,13 @@ class Rollout:
         actions: (steps, D_a) float32, as commanded, in the environment's action units.
         proposed: (steps, D_a) float32, what the base policy proposed for the same steps before the filter; None
             where the agent has no filter.
+        n_action_steps: number of actions that were executed of every chunk.
     """
 
     episode: Episode
     actions: np.ndarray
     proposed: np.ndarray | None
+    n_action_steps: int
 
 
 class Environments:
@@ -152,7 +154,7 @@ def play(
         for index, row in running:
             row.execute(chunk[index], None if proposed is None else proposed[index])
             if row.over:
-                yield _finish(row, shard, clock, _unresolved(row, agent, bound))
+                yield _finish(row, shard, clock, _unresolved(row, agent, bound), chunk.shape[1])
         running = [(index, row) for index, row in running if not row.over]
 
 
@@ -210,8 +212,8 @@ def _unresolved(row: Row, agent: Agent, bound: Bound | None) -> float:
     return excess if excess > VIOLATION_TOLERANCE else 0.0
 
 
-def _finish(row: Row, shard: Shard, clock: Clock, unresolved: float) -> Rollout:
-    """The record of an episode that is over."""
+def _finish(row: Row, shard: Shard, clock: Clock, unresolved: float, n_action_steps: int) -> Rollout:
+    """The record and the actions of an episode that is over."""
     actions = np.stack(row.actions)
     episode = Episode(
         member=shard.member,
@@ -226,7 +228,8 @@ def _finish(row: Row, shard: Shard, clock: Clock, unresolved: float) -> Rollout:
         filter_unresolved=unresolved,
         **clock.timings(),
     )
-    return Rollout(episode, actions, np.stack(row.proposed) if row.proposed else None)
+    proposed = np.stack(row.proposed) if row.proposed else None
+    return Rollout(episode, actions, proposed, n_action_steps)
 
 
 def actions_digest(actions: np.ndarray) -> str:

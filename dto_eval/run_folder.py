@@ -171,7 +171,7 @@ class RunFolder:
         rollouts = self._pending.pop(shard.index)
         (self.path / PARTS).mkdir(exist_ok=True)
         os.fsync(self._log.fileno())
-        entries = [(key, EpisodeActions(rollouts[key].actions, rollouts[key].proposed)) for key in shard.keys]
+        entries = [(key, _recorded(rollouts[key])) for key in shard.keys]
         write_actions(self.path / PARTS / f"shard-{shard.index:05d}.parquet", entries)
 
     def complete(self) -> FinishedRun:
@@ -205,6 +205,10 @@ class RunFolder:
             with contextlib.suppress(ValueError):
                 actions |= read_actions(file)
         return actions
+
+
+def _recorded(rollout: Rollout) -> EpisodeActions:
+    return EpisodeActions(rollout.actions, rollout.proposed, rollout.n_action_steps)
 
 
 @contextlib.contextmanager

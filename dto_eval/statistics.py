@@ -73,10 +73,10 @@ def mean_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int =
 
 
 def proportion_interval(outcomes: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Proportion of ``outcomes`` (members, inits; 0, 1 or NaN for absent) with an interval.
+    """Mean of ``outcomes`` between 0 and 1 (members, inits; NaN for absent), such as successes, with an interval.
 
-    The bootstrap of :func:`mean_interval`. Where all outcomes are equal a bootstrap would claim certainty; the interval
-    is then Wilson's for as many trials as there are inits, which holds even if members always agree.
+    The bootstrap of :func:`mean_interval`. Where all outcomes are 0, or all are 1, a bootstrap would claim certainty;
+    the interval is then Wilson's for as many trials as there are inits, which holds even if members always agree.
     """
     outcomes = np.atleast_2d(np.asarray(outcomes, dtype=np.float64))
     interval = mean_interval(outcomes, resamples=resamples, seed=seed)

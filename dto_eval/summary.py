@@ -22,6 +22,12 @@ DIFFERENCES: Mapping[str, str] = {
     "std_difference": "std_difference",
     "mean_difference": "mean_abs_difference",
 }
+# Jumps from the last executed action of one chunk to the first of the next, against all other differences.
+_BOUNDARIES: Mapping[str, str] = {
+    "max_difference": "boundary_max_difference",
+    "mean_difference": "boundary_mean_difference",
+    "mean_difference_within": "interior_mean_difference",
+}
 _MOTION = ("peak_velocity", "peak_acceleration", "peak_jerk", "normalized_jerk", "sparc", "ldlj")
 
 
@@ -34,8 +40,11 @@ def run_bound(finished: FinishedRun) -> Any:
 def episode_metrics(finished: FinishedRun) -> dict[str, np.ndarray]:
     """Smoothness columns of all episodes, in the order of ``finished.episodes``."""
     layout = registry.row(finished.run.protocol.env_id).layout
-    actions = [finished.actions[key].actions for key in finished.episodes]
-    return batch_metrics(actions, layout, bound=run_bound(finished))
+    entries = [finished.actions[key] for key in finished.episodes]
+    chunks = {entry.n_action_steps for entry in entries}
+    # Where every action is a chunk of its own, no jump between chunks can be told from another difference.
+    n_action_steps = chunks.pop() if len(chunks) == 1 and chunks != {1} else None
+    return batch_metrics([entry.actions for entry in entries], layout, n_action_steps, run_bound(finished))
 
 
 def summarize(finished: FinishedRun, *, episodes_per_second: float | None = None) -> dict[str, Any]:
@@ -57,6 +66,7 @@ def summarize(finished: FinishedRun, *, episodes_per_second: float | None = None
 
     success = {key: float(record.success_once) for key, record in records.items()}
     solved = np.array(list(success.values())) > 0
+    score = {key: record.score for key, record in records.items()}
     at_end = {key: float(record.success_at_end) for key, record in records.items()}
     timings = {name: _mean([getattr(record, name) for record in records.values()]) for name in _TIMINGS}
     return {
@@ -69,12 +79,13 @@ def summarize(finished: FinishedRun, *, episodes_per_second: float | None = None
         "episodes": len(records),
         "success_rate": statistics.proportion_interval(statistics.table(success)).as_dict(),
         "success_at_end": statistics.proportion_interval(statistics.table(at_end)).as_dict(),
-        "score": interval([record.score for record in records.values()]),
+        "score": statistics.proportion_interval(statistics.table(score)).as_dict(),
         "steps": interval([record.steps for record in records.values()]),
         **{name: interval(columns[column]) for name, column in DIFFERENCES.items()},
         "max_violation": float(columns["max_violation"].max()),
         "violating_episodes": int((columns["violations"] > 0).sum()),
         "filter_unresolved": max(record.filter_unresolved for record in records.values()),
+        "chunk_boundaries": {name: _mean(columns[column]) for name, column in _BOUNDARIES.items()},
         "groups": _groups(finished, columns),
         "solved": {
             "episodes": int(solved.sum()),
@@ -165,7 +176,15 @@ def _motion_lines(summary: Mapping[str, Any]) -> list[str]:
         for name, group in summary["groups"].items()
     ]
     body = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-    return ["## Motion", "", *body, ""]
+    boundaries = summary["chunk_boundaries"]
+    jumps = []
+    if boundaries["max_difference"] is not None:
+        jumps = [
+            "From one chunk to the next the largest difference of an episode is {max_difference:.4f}, the mean one "
+            "{mean_difference:.4f}, against {mean_difference_within:.4f} within chunks.".format(**boundaries),
+            "",
+        ]
+    return ["## Motion", "", *body, "", *jumps]
 
 
 def _groups(finished: FinishedRun, columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ class VideoError(RuntimeError):
 
 
 def write_videos(finished: FinishedRun, count: int, *, workers: int = 1) -> list[Path]:
-    """Write MP4 films of the first ``count`` episodes of every member's inits, members taking turns.
+    """Write MP4 films of ``count`` episodes: the first init of every member, then the second, and so on.
 
     The environment is reset with the episode's init and given the recorded actions. A film is kept only if the
     initial state and the outcome are those of the record: it shows that very episode.
@@ -36,11 +36,33 @@ def write_videos(finished: FinishedRun, count: int, *, workers: int = 1) -> list
     try:
         events = list(pool.run_tasks(setup, tasks, workers))
     except (pool.TaskFailedError, pool.WorkerDiedError) as error:
-        raise VideoError(
-            f"cannot film {keys[error.task][0]}, init {keys[error.task][1]}: {error}; rendering needs OpenGL: on a "
-            "machine without a display set MUJOCO_GL=egl, or MUJOCO_GL=osmesa for software rendering"
-        ) from error
+        raise VideoError(f"cannot film {keys[error.task][0]}, init {keys[error.task][1]}: {error}") from error
     return sorted(event.value for event in events if event.kind == "result")
+
+
+def check_rendering(env_spec: str) -> None:
+    """Render one frame of an environment in a process of its own.
+
+    Raises:
+        VideoError: it cannot be rendered on this machine.
+    """
+    try:
+        for _ in pool.run_tasks(partial(_photographer, env_spec), [None], 1):
+            pass
+    except (pool.TaskFailedError, pool.WorkerDiedError) as error:
+        raise VideoError(
+            f"cannot render for --video: {error}; MuJoCo's environments need OpenGL (MUJOCO_GL=egl or "
+            "MUJOCO_GL=osmesa on a machine without a display)"
+        ) from error
+
+
+def _photographer(env_spec: str) -> pool.Work:
+    def work(_: None) -> Iterator[tuple[int, ...]]:
+        (env,) = Environments(env_spec, render_mode="rgb_array").take(1)
+        env.reset(seed=0)
+        yield _frame(env).shape
+
+    return work
 
 
 def _film_maker(env_spec: str, folder: Path) -> pool.Work:
@@ -55,16 +77,18 @@ def _film_maker(env_spec: str, folder: Path) -> pool.Work:
         if info["init_hash"] != record.init_hash:
             raise VideoError(f"the initial state differs from the record's ({info['init_hash'][:12]})")
         path = folder / film_name(key, record.success_once)
+        unfinished = path.with_name(f"unfinished-{path.name}")
         fps = env.metadata.get("render_fps", 20)
-        with imageio.get_writer(path, fps=fps, macro_block_size=2, codec="libx264") as writer:
-            writer.append_data(_frame(env))
+        with imageio.get_writer(unfinished, fps=fps, macro_block_size=2, codec="libx264") as writer:
+            writer.append_data(_frame(env))  # type: ignore[attr-defined]
             for action in actions:
                 _, _, _, _, info = env.step(action.astype(env.action_space.dtype))
-                writer.append_data(_frame(env))
-        if bool(info["success"]) != record.success_at_end or float(info["score"]) != record.score:
-            path.unlink()
-            raise VideoError("the actions led to another outcome than the record's")
-        yield path
+                writer.append_data(_frame(env))  # type: ignore[attr-defined]
+        score = min(max(float(info["score"]), 0.0), 1.0)
+        if bool(info["success"]) != record.success_at_end or score != record.score:
+            unfinished.unlink()
+            raise VideoError("the recorded actions led to another outcome than the record's")
+        yield unfinished.replace(path)
 
     return work
 

@@ -77,15 +77,25 @@ def run(options: EvaluateOptions) -> int:
     from dto_envs.registry import MissingExtraError
     from dto_eval.evaluate import EvaluationError, evaluate
     from dto_eval.run_folder import RunFolderError
+    from dto_eval.video import VideoError, check_rendering
 
     console = Console()
     try:
         _check(options)
         protocol = _protocol(options)
         out = options.out or Path("runs") / protocol.env_id.split("/")[-1].rsplit("-v", 1)[0] / _folder(protocol.agent)
+        if options.video:
+            check_rendering(protocol.env_spec)
         console.print(_headline(protocol, out, options.workers), highlight=False, soft_wrap=True)
         evaluation = evaluate(protocol, out, workers=options.workers, weights=options.weights, console=console)
-    except (RunFolderError, MissingWeightsError, DamagedWeightsError, MissingExtraError, ValueError) as error:
+    except (
+        RunFolderError,
+        VideoError,
+        MissingWeightsError,
+        DamagedWeightsError,
+        MissingExtraError,
+        ValueError,
+    ) as error:
         print(f"dto-eval: {error}", file=sys.stderr)
         return 2
     except EvaluationError as error:

@@ -70,6 +70,7 @@ def test_every_option_has_a_help_line(capsys):
 
 
 def test_the_command_starts_without_simulators():
-    code = "import sys, dto_eval.commands.evaluate; print([m for m in ('torch', 'robosuite', 'numba') if m in sys.modules])"
+    loaded = "[name for name in ('torch', 'robosuite', 'numba') if name in sys.modules]"
+    code = f"import sys, dto_eval.commands.evaluate; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

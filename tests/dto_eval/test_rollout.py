@@ -83,10 +83,10 @@ def test_episodes_end_where_the_environment_says():
     for rollout in rollouts.values():
         episode = rollout.episode
         assert episode.success_once and episode.success_at_end and episode.score == episode.steps / 10
-        assert rollout.actions.dtype == np.float32 and rollout.actions.shape == (episode.steps, 2)
-        assert rollout.proposed is None and episode.shard == 4
-        assert episode.actions_sha256 == actions_digest(rollout.actions)
-        assert episode.actions_sha256 == hashlib.sha256(rollout.actions.tobytes()).hexdigest()
+        actions = rollout.actions
+        assert actions.dtype == np.float32 and actions.shape == (episode.steps, 2)
+        assert rollout.proposed is None and rollout.n_action_steps == 1 and episode.shard == 4
+        assert episode.actions_sha256 == actions_digest(actions) == hashlib.sha256(actions.tobytes()).hexdigest()
 
 
 def test_agents_are_seeded_by_run_and_init():
@@ -114,6 +114,7 @@ def test_history_repeats_the_first_observation_and_finished_rows_their_last():
 def test_the_whole_chunk_is_executed_where_no_number_is_set():
     agent = Recorder(chunk=3)
     rollouts = play_all(agent)
+    assert rollouts[100007].n_action_steps == 3
     np.testing.assert_allclose(rollouts[100007].actions[:, 0], [0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.1, 0.2], atol=1e-6)
     assert len(agent.seen) == 3
 
@@ -142,7 +143,7 @@ def test_a_filter_is_recorded_and_held_to_its_bound():
     base = Recorder(n_action_steps=2, chunk=4)
     rollouts = play_all(FilteredAgent(base, Halve(), layout))
     for rollout in rollouts.values():
-        assert rollout.proposed is not None
+        assert rollout.proposed is not None and rollout.n_action_steps == 2
         np.testing.assert_array_equal(rollout.actions, rollout.proposed / 2)
         expected = trajectory_metrics(rollout.actions, layout).max_violation
         assert rollout.episode.filter_unresolved == pytest.approx(expected)

@@ -28,7 +28,7 @@ def test_a_finished_run_reads_back(tmp_path):
     assert loaded.run == RUN and list(loaded.episodes.items()) == list(written.episodes.items())
     for key, entry in loaded.actions.items():
         np.testing.assert_array_equal(entry.actions, written.actions[key].actions)
-        assert entry.actions.dtype == np.float32 and entry.proposed is None
+        assert entry.actions.dtype == np.float32 and entry.proposed is None and entry.n_action_steps == 4
     assert [(line["member"], line["init"]) for line in lines(tmp_path / "run")] == list(loaded.episodes)
     assert not (tmp_path / "run" / "actions").exists()
 

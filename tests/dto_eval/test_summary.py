@@ -49,6 +49,17 @@ def test_the_keys_are_there_and_intervals_hold_their_means(finished):
         assert summary[name]["lo"] <= summary[name]["mean"] <= summary[name]["hi"]
 
 
+def test_jumps_between_chunks_are_told_from_the_rest(finished):
+    """The made-up agents execute four actions of every chunk."""
+    layout = registry.row("dto/PushT-v0").layout
+    jumps = []
+    for entry in finished.actions.values():
+        differences = np.abs(np.diff(layout.normalize(entry.actions.astype(float)), axis=0))
+        if len(differences) > 3:
+            jumps.append(differences[3::4].mean())
+    assert summarize(finished)["chunk_boundaries"]["mean_difference"] == pytest.approx(np.mean(jumps))
+
+
 def test_members_get_wilson_intervals(finished):
     members = summarize(finished)["members"]
     assert [(member["name"], member["episodes"]) for member in members] == [("seed1", 21), ("seed2", 20)]

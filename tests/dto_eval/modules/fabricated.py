@@ -49,7 +49,7 @@ def make_rollout(run, shard, init, *, wall_s=0.0, shift=0.0, success=None, scale
         actions_sha256=actions_digest(actions),
         wall_s=wall_s,
     )
-    return Rollout(episode, actions, actions + 1 if run.protocol.filter else None)
+    return Rollout(episode, actions, actions + 1 if run.protocol.filter else None, 4)
 
 
 def fill(path, run, **options):
