@@ -12,6 +12,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 
 from dto_agents import zoo
+from dto_agents.diffusion.features import feature_size, features
 from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.windows import Range
@@ -52,7 +53,7 @@ class DiffusionPolicy:
     """
 
     def __init__(self, denoiser: nn.Module, recipe: DiffusionRecipe, layout: ActionLayout, observed: Range) -> None:
-        """A policy from a trained denoiser, the recipe it was trained by and the observations' range."""
+        """A policy from a trained denoiser, the recipe it was trained by and the range of the states' features."""
         self.recipe = recipe
         self.n_obs_steps = recipe.n_obs_steps
         self.n_action_steps = recipe.n_action_steps
@@ -60,6 +61,7 @@ class DiffusionPolicy:
         self._scheduler = make_scheduler(recipe)
         self._layout = layout
         self._observed = observed
+        self._state_size = len(observed.low) - feature_size(0, recipe.rotations)
         self._shape = (recipe.horizon, layout.size)
         self._generators: list[torch.Generator] = []
 
@@ -80,7 +82,7 @@ class DiffusionPolicy:
             ValueError: the batch does not fit the reset, or the observations do not fit the weights.
         """
         states = state_of(observations)
-        expected = (len(self._generators), self.n_obs_steps, len(self._observed.low))
+        expected = (len(self._generators), self.n_obs_steps, self._state_size)
         if states.shape != expected:
             raise ValueError(
                 f"observations have shape {states.shape}; this policy was reset and trained for {expected}"
@@ -100,7 +102,7 @@ class DiffusionPolicy:
             (B, horizon, D_a) float32, normalised, in [-1, 1].
         """
         noise = torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators])
-        condition = self._observed.normalize(states).flatten(1)
+        condition = self._observed.normalize(features(states, self.recipe.rotations)).flatten(1)
         padding = -len(noise) % BATCH
         noise = torch.cat([noise, noise.new_zeros(padding, *self._shape)])
         condition = torch.cat([condition, condition.new_zeros(padding, condition.shape[1])])
@@ -116,9 +118,9 @@ class DiffusionPolicy:
         return sequence.clamp(-1.0, 1.0)
 
 
-def describe(recipe: DiffusionRecipe, env_id: str, observed: Range) -> dict[str, Any]:
+def describe(recipe: DiffusionRecipe, env_id: str, state_size: int) -> dict[str, Any]:
     """What a weights file says of itself, enough to build the policy again."""
-    return {"kind": KIND, "env_id": env_id, "recipe": asdict(recipe), "state_size": len(observed.low)}
+    return {"kind": KIND, "env_id": env_id, "recipe": asdict(recipe), "state_size": state_size}
 
 
 def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DiffusionPolicy:
@@ -144,7 +146,7 @@ def make_denoiser(recipe: DiffusionRecipe, action_size: int, state_size: int) ->
         blocks=recipe.blocks,
         horizon=recipe.horizon,
         action_size=action_size,
-        condition_size=recipe.n_obs_steps * state_size,
+        condition_size=recipe.n_obs_steps * feature_size(state_size, recipe.rotations),
     )
 
 

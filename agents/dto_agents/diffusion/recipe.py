@@ -26,6 +26,7 @@ class DiffusionRecipe:
         learning_rate: peak learning rate; warmed up linearly, then a cosine down to zero.
         warmup_steps: steps of the linear warm-up.
         weight_decay: AdamW's weight decay.
+        rotations: where quaternions (x, y, z, w) begin in the state, which networks are shown as rotation matrices.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
         observation_noise: standard deviation of the Gaussian noise on normalised observations while training; the
             observations of one history get the same noise, so that their differences are not blurred.
@@ -47,6 +48,7 @@ class DiffusionRecipe:
     learning_rate: float = 1e-3
     warmup_steps: int = 200
     weight_decay: float = 1e-4
+    rotations: tuple[int, ...] = ()
     mirror: bool = False
     observation_noise: float = 0.0
     ema_power: float = 0.75
@@ -55,6 +57,7 @@ class DiffusionRecipe:
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
+        object.__setattr__(self, "rotations", tuple(self.rotations))
         for name in ("width", "blocks", "n_obs_steps", "n_action_steps", "inference_steps", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -67,12 +70,15 @@ class DiffusionRecipe:
             raise ValueError(f"at most {self.train_timesteps} inference steps, not {self.inference_steps}")
 
 
+# The object's orientation, relative to the gripper and to the world, then the gripper's.
+_ONE_OBJECT = (3, 10, 17)
+
 RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
     {
         "dto/PushT-v0": DiffusionRecipe(steps=24_000, mirror=True, observation_noise=0.01),
-        "dto/Lift-v0": DiffusionRecipe(steps=12_000),
-        "dto/Can-v0": DiffusionRecipe(steps=24_000),
-        "dto/Square-v0": DiffusionRecipe(steps=30_000),
+        "dto/Lift-v0": DiffusionRecipe(width=256, steps=8_000, rotations=(3, 13)),
+        "dto/Can-v0": DiffusionRecipe(width=400, steps=20_000, rotations=_ONE_OBJECT),
+        "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
     }
 )
 

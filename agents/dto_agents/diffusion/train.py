@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
+from dto_agents.diffusion.features import features
 from dto_agents.diffusion.policy import describe, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import DataDescription, DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
@@ -30,7 +31,7 @@ class Windows:
     Attributes:
         states: (N, n_obs_steps, D) float64 observation histories, in the environment's units.
         actions: (N, horizon, D_a) float32 action sequences, normalised.
-        observed: range of the observations.
+        observed: range of the states' features.
         data: which demonstrations these are.
     """
 
@@ -60,7 +61,7 @@ def make_windows(
     data = DataDescription(chosen, sum(len(episode) for episode in used), data_sha256(used))
     if recipe.mirror:
         used += [mirror(episode, demonstrations.env_id) for episode in used]
-    observations = np.concatenate([episode.observations for episode in used])
+    observations = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
     actions = layout.normalize(np.concatenate([episode.actions for episode in used]).astype(np.float64))
     if np.abs(actions).max() > 1 + 1e-3:
         raise ValueError(
@@ -74,9 +75,9 @@ def make_windows(
         n_action_steps=recipe.n_action_steps,
     )
     return Windows(
-        states=torch.from_numpy(observations.astype(np.float64)[index[:, : recipe.n_obs_steps]]),
+        states=observations[torch.from_numpy(index[:, : recipe.n_obs_steps])],
         actions=torch.from_numpy(actions.clip(-1, 1).astype(np.float32))[torch.from_numpy(index)],
-        observed=Range.of(observations.astype(np.float64)),
+        observed=Range.of(features(observations, recipe.rotations)),
         data=data,
     )
 
@@ -84,14 +85,14 @@ def make_windows(
 def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module], Tensor]:
     """The loss of a batch drawn at random: mean squared error of the predicted noise."""
     scheduler = make_scheduler(recipe)
-    conditions = windows.observed.normalize(windows.states).flatten(1)
-    state_size = windows.states.shape[-1]
+    shown = windows.observed.normalize(features(windows.states, recipe.rotations))
+    conditions = shown.flatten(1)
 
     def loss(denoiser: nn.Module) -> Tensor:
         index = torch.randint(len(conditions), (recipe.batch_size,))
         clean, condition = windows.actions[index], conditions[index]
         if recipe.observation_noise > 0:
-            offset = torch.randn(recipe.batch_size, state_size).repeat(1, recipe.n_obs_steps)
+            offset = torch.randn(recipe.batch_size, shown.shape[-1]).repeat(1, recipe.n_obs_steps)
             condition = condition + recipe.observation_noise * offset
         noise = torch.randn_like(clean)
         timestep = torch.randint(recipe.train_timesteps, (recipe.batch_size,))
@@ -134,8 +135,8 @@ def train_diffusion(
     layout = row(env_id).layout
     path = zoo.claim("diffusion", env_id, seed, root)
     windows = make_windows(demonstrations, recipe, layout, episodes=episodes, seed=seed)
-    description = describe(recipe, env_id, windows.observed)
-    state_size = len(windows.observed.low)
+    state_size = windows.states.shape[-1]
+    description = describe(recipe, env_id, state_size)
     average = fit(
         lambda: make_denoiser(recipe, layout.size, state_size),
         noise_loss(windows, recipe),

@@ -26,9 +26,9 @@ class Range:
     high: Tensor
 
     @classmethod
-    def of(cls, observations: np.ndarray) -> Range:
+    def of(cls, observations: Tensor) -> Range:
         """The range of observations (N, D)."""
-        return cls(torch.from_numpy(observations.min(axis=0)), torch.from_numpy(observations.max(axis=0)))
+        return cls(observations.amin(dim=0), observations.amax(dim=0))
 
     def normalize(self, observations: Tensor) -> Tensor:
         """Observations (..., D) -> float32 in [-1, 1] within the range; values beyond it are not clipped."""

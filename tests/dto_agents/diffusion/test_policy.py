@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,7 +153,7 @@ def test_recipes_fit_four_megabytes_and_refuse_nonsense():
 def test_shipped_file_gives_the_policy_of_the_rounded_weights(tiny_zoo, tiny):
     entry = zoo.find_member("diffusion", "dto/PushT-v0", "seed42", tiny_zoo)
     description, tensors = zoo.read(entry.path, "diffusion")
-    assert description["recipe"] == asdict(tiny)
+    assert DiffusionRecipe(**description["recipe"]) == tiny
     assert tensors["observation.low"].dtype == torch.float64
     assert all(torch.equal(v, v.half().float()) for name, v in tensors.items() if name.startswith("denoiser."))
     loaded, rebuilt = load_policy(entry, "dto/PushT-v0"), build_policy(description, tensors)

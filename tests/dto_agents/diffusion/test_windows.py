@@ -36,10 +36,10 @@ def test_every_window_stays_in_its_episode_and_every_step_is_executed_once_as_cu
 
 
 def test_range_maps_data_onto_the_unit_box_and_leaves_constants_unscaled():
-    observations = np.random.default_rng(0).uniform(-5, 300, (50, 3))
+    observations = torch.from_numpy(np.random.default_rng(0).uniform(-5, 300, (50, 3)))
     observations[:, 1] = 256.0
     observed = Range.of(observations)
-    normalized = observed.normalize(torch.from_numpy(observations))
+    normalized = observed.normalize(observations)
     assert normalized.dtype == torch.float32
     np.testing.assert_allclose(normalized.amin(0), [-1, 0, -1], atol=1e-6)
     np.testing.assert_allclose(normalized.amax(0), [1, 0, 1], atol=1e-6)
