@@ -42,7 +42,7 @@ def expand_limits(limits: np.ndarray, dims: int, trajectory: Sequence[int], free
     """Limits (B or 1, T, D_c) on the differences as limits (B or 1, T * D) on the unknowns; ``free`` elsewhere."""
     full = np.full((*limits.shape[:2], dims), free)
     full[:, :, list(trajectory)] = limits
-    return full.reshape(limits.shape[0], -1)
+    return full.reshape(limits.shape[0], limits.shape[1] * dims)
 
 
 def solve(

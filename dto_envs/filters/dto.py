@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from dto_envs.actions import ActionLayout
 from dto_envs.filters import boxqp_torch
 from dto_envs.filters.limits import as_float64, check_bound, check_chunk, layout_limits, round_within
-from dto_envs.filters.rows import LimitRows, PositionLimit, difference_rows, position_rows, stack, velocity_rows
+from dto_envs.filters.rows import (
+    VELOCITY_LIMIT,
+    LimitRows,
+    PositionLimit,
+    difference_rows,
+    position_rows,
+    stack,
+    velocity_rows,
+)
 
 EPSILON = 1e-4
 CLAMP = 10.0
@@ -153,7 +161,7 @@ class DTOLayer(nn.Module):
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise ValueError(f"alpha is a number >= 0; got {self.alpha}")
         check_bound(layout, bound)
-        check_bound(layout, velocity)
+        check_bound(layout, velocity, VELOCITY_LIMIT)
 
     def forward(self, chunk: Any, previous: Any | None = None, position: Any | None = None) -> Any:
         """Optimise (B, T, D_a) normalised actions; see :class:`dto_envs.filters.ActionFilter`.
@@ -208,7 +216,7 @@ class DTOLayer(nn.Module):
         lower, upper = layout_limits(layout, self.bound, horizon)
         parts = [difference_rows(lower[None], upper[None], layout.size, layout.trajectory, previous, layout.names)]
         if self.velocity is not None:
-            parts.append(velocity_rows(*layout_limits(layout, self.velocity, horizon), layout))
+            parts.append(velocity_rows(*layout_limits(layout, self.velocity, horizon, VELOCITY_LIMIT), layout))
         if self.position_limit is not None:
             if position is None:
                 raise ValueError("a position limit needs the current position (B, D_c) with every chunk")

@@ -38,27 +38,30 @@ def symmetric_pair(bound: Any) -> tuple[np.ndarray, np.ndarray]:
     return -upper, upper
 
 
-def layout_limits(layout: ActionLayout, bound: Any | None, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+def layout_limits(
+    layout: ActionLayout, bound: Any | None, horizon: int, limit: str = DIFFERENCE_LIMIT
+) -> tuple[np.ndarray, np.ndarray]:
     """The limits (lower, upper), each (T, D_c), that a filter applies to chunks of ``horizon`` steps.
 
     Args:
         layout: names the dimensions and brings the default bound.
         bound: see :func:`symmetric_pair`; None for the layout's.
         horizon: T.
+        limit: what to call it in messages.
     """
     lower, upper = symmetric_pair(layout.bound if bound is None else bound)
     names = [layout.names[i] for i in layout.trajectory]
     shape = (horizon, len(layout.trajectory))
     lower, upper = (_broadcast(value, shape, "bound") for value in (lower, upper))
-    check_limits(lower, upper, names)
+    check_limits(lower, upper, names, limit)
     return lower, upper
 
 
-def check_bound(layout: ActionLayout, bound: Any | None) -> None:
+def check_bound(layout: ActionLayout, bound: Any | None, limit: str = DIFFERENCE_LIMIT) -> None:
     """Raise as :func:`layout_limits` would, before the first chunk and its horizon are known."""
     parts = (0.0,) if bound is None else bound if isinstance(bound, tuple) else (bound,)
     shapes = [np.shape(part) for part in parts]
-    layout_limits(layout, bound, max((shape[0] for shape in shapes if len(shape) == 2), default=1))
+    layout_limits(layout, bound, max((shape[0] for shape in shapes if len(shape) == 2), default=1), limit)
 
 
 def step_limits(lower: Any, upper: Any, shape: tuple[int, int, int], linked: bool) -> tuple[np.ndarray, np.ndarray]:

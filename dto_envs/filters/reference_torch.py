@@ -60,7 +60,8 @@ def solve_qpth_torch(
     last = None if previous is None else previous.detach().cpu().numpy()
     rows = difference_rows(low, high, linear.shape[2], trajectory, last)
     hessian = smoothed(q, alpha, trajectory, linear.shape[1])
-    solver = QPFunction(verbose=-1, eps=1e-14, maxIter=60, check_Q_spd=False)
+    # By default qpth gives up after three steps without progress, on some single problems far from the optimum.
+    solver = QPFunction(verbose=-1, eps=1e-13, notImprovedLim=20, maxIter=60, check_Q_spd=False)
     empty = linear.new_empty(0)
     answers = []
     for b in range(batch):
@@ -68,11 +69,12 @@ def solve_qpth_torch(
         has_low, has_high = np.isfinite(row_low), np.isfinite(row_high)
         g = torch.as_tensor(np.concatenate([rows.matrix[has_high], -rows.matrix[has_low]])).to(linear)
         h = torch.as_tensor(np.concatenate([row_high[has_high], -row_low[has_low]])).to(linear)
-        form = hessian[b if hessian.shape[0] > 1 else 0]
+        form, slope = hessian[b if hessian.shape[0] > 1 else 0], -linear[b].flatten()
         if len(h) == 0:
-            answers.append(torch.linalg.solve(form, linear[b].flatten()))
+            answers.append(torch.linalg.solve(form, -slope))
             continue
-        answers.append(solver(form[None], -linear[b].flatten()[None], g[None], h[None], empty, empty)[0])
+        unit = form.detach().diagonal().mean()
+        answers.append(solver((form / unit)[None], (slope / unit)[None], g[None], h[None], empty, empty)[0])
     result = torch.stack(answers).reshape(linear.shape)
     forms, terms, found = (tensor.detach().cpu().numpy() for tensor in (q, linear, result))
     residual = kkt_residual(forms, terms, low, high, found, alpha=alpha, trajectory=trajectory, previous=last)

@@ -99,8 +99,6 @@ def difference_rows(
 def velocity_rows(lower: np.ndarray, upper: np.ndarray, layout: ActionLayout) -> LimitRows:
     """Limits (T, D_c) on the commands of the trajectory dimensions themselves (LeTO, equation 8), normalised."""
     horizon = lower.shape[0]
-    names = [layout.names[d] for d in layout.trajectory]
-    check_limits(lower, upper, names, VELOCITY_LIMIT)
     selected = np.eye(horizon * layout.size).reshape(horizon, layout.size, -1)[:, list(layout.trajectory)]
     labels = _labels(VELOCITY_LIMIT, layout.trajectory, range(horizon), layout.names)
     return LimitRows(selected.reshape(-1, horizon * layout.size), lower.reshape(1, -1), upper.reshape(1, -1), labels)
