@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import re
@@ -17,7 +16,6 @@ MAX_EPISODES = 20_000
 MAX_MEMBERS = 64
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:/-]{0,127}")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
 
 
 class RefusedError(ValueError):
@@ -124,6 +122,6 @@ def printable(text: str, limit: int = 120) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
-def markdown(text: str) -> str:
-    """``text`` as plain words inside a Markdown table: no HTML, no link, no code, no cell border."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(printable(text, 80), quote=False))
+def code(agent: str) -> str:
+    """An agent's name as Markdown code, in which nothing is markup: the name cannot hold a backtick."""
+    return f"`{check_agent_name(agent)}`"

@@ -11,7 +11,7 @@ from typing import Any
 from dto_envs.registry import row
 from dto_envs.smoothness import motion_groups
 from dto_eval.boards.evidence import RESOLUTION, RESOLVED_VIOLATION, canonical_json
-from dto_eval.boards.guard import RefusedError, markdown
+from dto_eval.boards.guard import RefusedError, code
 from dto_eval.boards.ranking import MOTION, SMOOTHNESS, Board, BoardRow, make_boards
 from dto_eval.boards.submit import admitted
 from dto_eval.statistics import Interval
@@ -139,7 +139,7 @@ def _main_table(board: Board) -> list[str]:
         body.append(
             [
                 "★" if entry.front else "",
-                markdown(entry.agent) + "".join(f" ({markdown(flag)})" for flag in entry.flags),
+                code(entry.agent) + "".join(f" ({flag})" for flag in entry.flags),
                 *(_interval(figure, 3) for figure in figures),
                 _interval(entry.smoothness["max_difference"], 3),
                 _interval(entry.smoothness["std_difference"], 4),
@@ -165,9 +165,9 @@ def _motion_table(board: Board) -> list[str]:
             figures = entry.groups[group]
             cells = [_number(figures[name]) for name in MOTION]
             for order, index in enumerate(("/s", "/s²", "/s³")):
-                cells[order] += f" {markdown(unit)}{index}"
+                cells[order] += f" {unit}{index}"
             mean = figures["mean_abs_difference"]
-            body.append([markdown(entry.agent), markdown(group), "-" if mean is None else f"{mean:.4f}", *cells])
+            body.append([code(entry.agent), group, "-" if mean is None else f"{mean:.4f}", *cells])
     return _table(header, body)
 
 
