@@ -77,6 +77,36 @@ def test_a_window_without_a_screen_is_refused(monkeypatch):
         gym.make("dto/Lift-v0", render_mode="human")
 
 
+class FakeWindow:
+    """Stands for the passive viewer, which needs a screen."""
+
+    def __init__(self, model, data):
+        import contextlib
+
+        import mujoco
+
+        self.opt, self.cam, self.lock = mujoco.MjvOption(), mujoco.MjvCamera(), contextlib.nullcontext
+        self.data, self.times = data, []
+
+    def sync(self):
+        self.times.append(self.data.time)
+
+    def close(self):
+        self.times.append("closed")
+
+
+def test_a_window_shows_every_state(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("mujoco.viewer.launch_passive", lambda model, data, **_: FakeWindow(model, data))
+    env = gym.make("dto/Lift-v0", render_mode="human")
+    env.reset(seed=0)
+    for _ in range(2):
+        env.step(np.zeros(7))
+    window = env.unwrapped._window
+    env.close()
+    assert np.allclose(window.times[:-1], [0.0, 0.05, 0.1]) and window.times[-1] == "closed"
+
+
 def test_no_opengl_is_one_clear_error(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     monkeypatch.setitem(__import__("sys").modules, "mujoco.osmesa", None)
