@@ -75,7 +75,7 @@ _ONE_OBJECT = (3, 10, 17)
 
 RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
     {
-        "dto/PushT-v0": DiffusionRecipe(steps=24_000, mirror=True, observation_noise=0.01),
+        "dto/PushT-v0": DiffusionRecipe(steps=30_000, mirror=True, observation_noise=0.01),
         "dto/Lift-v0": DiffusionRecipe(width=256, steps=8_000, rotations=(3, 13)),
         "dto/Can-v0": DiffusionRecipe(width=400, steps=20_000, rotations=_ONE_OBJECT),
         "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
