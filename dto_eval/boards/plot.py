@@ -10,6 +10,7 @@ from dto_eval.boards.ranking import REFERENCES, Board, BoardRow
 
 _COLORS = ("#2f6db5", "#c0392b", "#27864a", "#8e5bb5", "#c77f1a", "#17a2a2", "#7a5230", "#d6639f", "#5c6b73", "#9aab1f")
 _GRAY = "#9a9a9a"
+_REFERENCE_MARKERS = {"random": "X", "hold": "s"}
 
 
 def plot_board(board: Board, path: Path) -> Path:
@@ -36,7 +37,7 @@ def plot_board(board: Board, path: Path) -> Path:
     legend = figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    figure.suptitle(f"{board.env_id}, 95 % intervals", fontsize=10)
+    figure.suptitle(f"{board.env_id}, 95 % intervals; stars: Pareto front", fontsize=10)
     figure.supxlabel("standard deviation of action differences, normalised (smoother to the left)", fontsize=9)
     figure.savefig(path, dpi=130)
     return path
@@ -52,7 +53,7 @@ def _draw(axes: Any, board: Board, rows: Sequence[BoardRow]) -> None:
             xerr=[[rough.mean - rough.lo], [rough.hi - rough.mean]],
             yerr=[[headline.mean - headline.lo], [headline.hi - headline.mean]],
             color=_color(entry, board),
-            marker="*" if entry.front else "o",
+            marker="*" if entry.front else _REFERENCE_MARKERS.get(entry.agent, "o"),
             markersize=11 if entry.front else 6,
             capsize=2,
             linewidth=1,
