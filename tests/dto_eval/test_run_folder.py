@@ -40,7 +40,7 @@ def test_proposed_actions_are_kept_with_a_filter(tmp_path):
         np.testing.assert_array_equal(entry.proposed, entry.actions + 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_whatever_a_kill_leaves_a_resume_completes(tmp_path_factory, data):
     """A kill leaves a prefix of the log and of the shards, or the merged files; the end is always the same."""

@@ -9,6 +9,15 @@ from pathlib import Path
 from dto_eval.pool import run_tasks
 
 
+class Blind:
+    """An environment that cannot be rendered."""
+
+    metadata = {"render_modes": ["rgb_array"]}
+
+    def __init__(self, render_mode=None):
+        raise RuntimeError("no screen")
+
+
 def doubler():
     def work(task):
         yield task
