@@ -27,7 +27,7 @@ def test_quadratic_forms_begin_near_the_identity_and_are_positive_definite(index
     q = source(chunk)
     assert q.shape == (5, 30, 30)
     torch.testing.assert_close(q, q.mT)
-    assert (q - torch.eye(30)).abs().max() < 0.75
+    assert (q - torch.eye(30)).abs().max() < 0.4
     assert torch.linalg.eigvalsh(q).min() > 0.1
 
 
@@ -92,9 +92,10 @@ def test_transformer_rows_do_not_depend_on_the_batch():
 def test_training_lowers_the_loss(index):
     """Dataset training (DiffOG, equation 10): the layer learns to stay near the demonstrated chunk."""
     chunk = torch.from_numpy(chunk_of(PUSHT_LAYOUT, seed=3, batch=8)[0]).float()
-    layer = DTOLayer(sources(PUSHT_LAYOUT)[index], PUSHT_LAYOUT)
-    layer.train(index == 1)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=0.03 if index == 1 else 2e-3)
+    limits = {"alpha": 10.0, "bound": 0.3}
+    layer = DTOLayer(sources(PUSHT_LAYOUT)[index], PUSHT_LAYOUT, **limits)
+    layer.eval()
+    optimizer = torch.optim.Adam(layer.parameters(), lr=3e-3)
     losses = []
     for _ in range(30):
         optimizer.zero_grad()
@@ -102,8 +103,8 @@ def test_training_lowers_the_loss(index):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.97 * losses[0]
-    projected = DTOLayer(StaticQ(), PUSHT_LAYOUT, alpha=0.0)(chunk)
+    assert losses[-1] < 0.7 * losses[0]
+    projected = DTOLayer(StaticQ(), PUSHT_LAYOUT, alpha=0.0, bound=0.3)(chunk)
     assert losses[-1] >= (projected - chunk).square().mean().item() - 1e-9
 
 
