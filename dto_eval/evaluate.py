@@ -19,7 +19,7 @@ from dto_agents import catalogue
 from dto_envs import registry
 from dto_eval import pool, rollout
 from dto_eval.progress import EvaluationProgress
-from dto_eval.provenance import provenance
+from dto_eval.provenance import differences, provenance
 from dto_eval.records import Member, Protocol, Run
 from dto_eval.run_folder import FinishedRun, RunFolder, open_run
 from dto_eval.shards import Shard, plan
@@ -157,10 +157,13 @@ def evaluate(
     """
     start = time.monotonic()
     console = console or Console(quiet=True)
-    with open_run(out, Run(protocol=protocol, provenance=provenance())) as folder:
+    run = Run(protocol=protocol, provenance=provenance())
+    with open_run(out, run) as folder:
         before = len(folder.episodes)
         headline = registry.row(protocol.env_id).headline
         with EvaluationProgress(console, plan(protocol), folder.episodes.values(), headline) as progress:
+            if folder.todo and (changes := differences(folder.run.provenance, run.provenance)):
+                progress.warn(f"this run was begun with {changes}; what is left is done with what is here now")
             _play_shards(folder, workers, weights, progress)
         simulated = len(folder.episodes) - before
         return Evaluation(folder.complete(), simulated, time.monotonic() - start)

@@ -30,6 +30,18 @@ def provenance() -> Provenance:
     )
 
 
+def differences(before: Provenance, now: Provenance) -> str:
+    """What of the code and packages of ``before`` is another one ``now``, for a message; empty where nothing is."""
+    parts = [
+        f"{name} {version}"
+        for name, version in before.versions.items()
+        if now.versions.get(name) != version and name != "dto-envs"
+    ]
+    if before.git_commit != now.git_commit:
+        parts.insert(0, f"commit {(before.git_commit or 'unknown')[:12]}")
+    return ", ".join(parts)
+
+
 def _versions() -> dict[str, str]:
     versions = {}
     for package in PACKAGES:

@@ -98,7 +98,7 @@ def run(options: EvaluateOptions) -> int:
     ) as error:
         print(f"dto-eval: {error}", file=sys.stderr)
         return 2
-    except EvaluationError as error:
+    except (EvaluationError, OSError) as error:
         print(f"dto-eval: {error}", file=sys.stderr)
         return 1
     return _report(evaluation, options, console)

@@ -11,6 +11,7 @@ import pytest
 from dto_envs import registry
 from dto_eval import pool
 from dto_eval.evaluate import EvaluationError, evaluate, resolve_filter_options, resolve_protocol
+from dto_eval.provenance import differences, provenance
 from dto_eval.records import TIMINGS
 from dto_eval.run_folder import RunFolderError
 
@@ -116,6 +117,13 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_records(reference
 def count_lines(folder):
     log = folder / "episodes.jsonl"
     return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def test_other_code_than_the_run_began_with_is_mentioned():
+    before = provenance()
+    assert differences(before, before) == ""
+    now = before.model_copy(update={"git_commit": "f" * 40, "versions": {**before.versions, "numpy": "0.1"}})
+    assert "commit" in differences(before, now) and f"numpy {before.versions['numpy']}" in differences(before, now)
 
 
 def test_a_single_episode(tmp_path):
