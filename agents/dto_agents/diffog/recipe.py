@@ -42,13 +42,13 @@ class FilterRecipe:
     bound: float | None = None
     linked: bool = False
     executed_weight: float = 1.0
-    samples: int = 2
+    samples: int = 1
     width: int = 256
     heads: int = 4
     layers: int = 2
     feedforward: int = 256
     dropout: float = 0.1
-    steps: int = 800
+    steps: int = 600
     batch_size: int = 32
     learning_rate: float = 3e-4
     warmup_steps: int = 50
