@@ -17,6 +17,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
@@ -115,7 +116,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(setup, theirs), daemon=True)
         self.task: int | None = None
-        with _environment(_ONE_THREAD):
+        with _environment(_ONE_THREAD), _interrupts_held():
             self.process.start()
         theirs.close()
 
@@ -153,7 +154,6 @@ class _Worker:
 
 def _serve(setup: Callable[[], Work], connection: Connection) -> None:
     """The worker process: do one task after the other until the parent hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work = setup()
@@ -191,6 +191,17 @@ def _death(exitcode: int | None) -> str:
         name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else str(-exitcode)
         return f"by {name}" + (" (often the system, for want of memory)" if name == "SIGKILL" else "")
     return f"with exit code {exitcode}"
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold the keyboard's interrupt back; processes started meanwhile hold it back from their first instruction on."""
+    resource_tracker.ensure_running()  # started with the first process otherwise, which lifts the hold
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

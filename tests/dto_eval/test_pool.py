@@ -70,6 +70,11 @@ def test_a_setup_that_fails_is_reported():
         list(run_tasks(harness_work.hopeless, [0], 1))
 
 
+def test_workers_leave_the_keyboards_interrupt_to_the_parent():
+    assert results(run_tasks(harness_work.stays_calm, [0], 1)) == {0: [0]}
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_abandoned_workers_are_stopped(tmp_path):
     events = run_tasks(partial(harness_work.lingering, tmp_path), [0, 1], 2)
     while len(list(tmp_path.iterdir())) < 2:

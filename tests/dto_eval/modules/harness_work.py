@@ -64,6 +64,17 @@ def clumsy():
     return work
 
 
+def stays_calm():
+    """Interrupts its own process, as the keyboard does to every process of a terminal."""
+
+    def work(task):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        yield task
+
+    return work
+
+
 def hopeless():
     raise ValueError("cannot even start")
 
