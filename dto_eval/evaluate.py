@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium
 from rich.console import Console
 
-from dto_agents import catalogue
+from dto_agents import catalogue, zoo
 from dto_envs import registry
 from dto_eval import pool, rollout
 from dto_eval.progress import EvaluationProgress
@@ -64,7 +64,7 @@ def resolve_protocol(
         agent: name of the agent; with ``base`` or ``filter`` only a label, None for one made of these.
         base: name of the base policy, or ``module:Class``.
         filter: name of the action filter, or ``module:Class``.
-        filter_options: options of the filter; those not given take the layout's values.
+        filter_options: options of the filter; those not given are what it was trained with, or the layout's.
         weights: root of the folder with trained weights, None for those shipped.
         episodes: number of episodes over all members.
         first_init: reset seed of the first init.
@@ -81,13 +81,14 @@ def resolve_protocol(
         raise ValueError(f"{' and '.join(filter_options)} given, but the agent has no filter to give it to")
     infos = catalogue.members(agent, env_id, base=base, filter=filter, weights=weights)
     source = _source_digest(composition.base, composition.filter)
+    chosen = {**_trained_options(composition.filter, env_id, weights), **(filter_options or {})}
     return Protocol(
         env_id=env_id,
         env_spec=env_spec(env_id, run_out=run_out),
         agent=agent or "+".join(part for part in (composition.base, composition.filter) if part),
         base=composition.base,
         filter=composition.filter,
-        filter_options=resolve_filter_options(composition.filter, row.layout, filter_options or {}),
+        filter_options=resolve_filter_options(composition.filter, row.layout, chosen),
         members=tuple(
             Member(
                 name=info.name,
@@ -103,6 +104,20 @@ def resolve_protocol(
         seed=seed,
         run_out=run_out,
     )
+
+
+def _trained_options(name: str | None, env_id: str, weights: Path | None) -> dict[str, float]:
+    """The bound and alpha that a learned filter was trained with, where its recipe set them apart from the layout's."""
+    if name not in catalogue.LEARNED_FILTERS:
+        return {}
+    recipes = [entry.card.get("recipe", {}) for entry in zoo.list_members(name, env_id, weights)]
+    options: dict[str, float] = {}
+    for option in ("bound", "alpha"):
+        values = {recipe.get(option) for recipe in recipes}
+        if len(values) > 1:
+            raise ValueError(f"the members of {name!r} were trained with different values of {option}; give --{option}")
+        options |= {option: value for value in values if value is not None}
+    return options
 
 
 def env_spec(env_id: str, *, run_out: bool = False) -> str:

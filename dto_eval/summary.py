@@ -239,8 +239,7 @@ def _text(interval: Mapping[str, float] | None, digits: int) -> str:
 
 
 def _violation(summary: Mapping[str, Any]) -> str:
-    bound = summary["bound"]
-    limit = f"of the bound {bound}"
     if summary["max_violation"] <= VIOLATION_TOLERANCE:
-        return f"none {limit}"
-    return f"{summary['max_violation']:.4f} {limit}, in {summary['violating_episodes']} episodes"
+        return f"none (bound {summary['bound']})"
+    excess, count = summary["max_violation"], summary["violating_episodes"]
+    return f"{excess:.4f} above the bound {summary['bound']}, in {count} episodes"

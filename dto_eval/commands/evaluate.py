@@ -6,9 +6,10 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
+from tyro.conf import arg
 
 
 def available_cores() -> int:
@@ -26,22 +27,24 @@ class EvaluateOptions:
 
     env: str = "dto/Square-v0"
     """Environment id."""
-    agent: str | None = None
+    agent: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: diffog)")] = None
     """Agent: expert, random, hold, base (the diffusion policy), clipping, penalty, projection, static-q, matrix,
-    diffog, diffog-refine (the diffusion policy behind that filter), or module:Class for your own. Default: diffog.
-    With --base or --filter it is only the name that reports show."""
-    base: str | None = None
+    matrix-refine, diffog, diffog-refine (the diffusion policy behind that filter), or module:Class for your own. With
+    --base or --filter it is only the name that reports show."""
+    base: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
     """Base policy, to be combined with --filter: diffusion, expert, random, hold, or module:Class."""
-    filter: str | None = None
-    """Action filter behind the base policy: clipping, penalty, projection, static-q, matrix, diffog, diffog-refine, or
-    module:Class."""
-    bound: tuple[float, ...] | None = None
+    filter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
+    """Action filter behind the base policy: clipping, penalty, projection, static-q, matrix, matrix-refine, diffog,
+    diffog-refine, or module:Class."""
+    bound: Annotated[
+        tuple[float, ...] | None, arg(metavar="FLOAT [FLOAT ...]", help_behavior_hint="(default: the environment's)")
+    ] = None
     """The filter's limit on the difference of successive normalised actions: one number, or one for each trajectory
-    dimension. Default: the environment's."""
-    alpha: float | None = None
-    """The filter's smoothing weight, for those that have one. Default: the environment's."""
-    weights: Path | None = None
-    """Folder with trained weights, laid out as dto-train writes them. Default: those shipped."""
+    dimension."""
+    alpha: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="(default: the environment's)")] = None
+    """The filter's smoothing weight, for those that have one."""
+    weights: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: those shipped)")] = None
+    """Folder with trained weights, laid out as dto-train writes them."""
     episodes: int = 1500
     """Number of episodes, spread evenly over the agent's trained members."""
     first_init: int = 100_000
@@ -50,10 +53,12 @@ class EvaluateOptions:
     """Seed of the agent's randomness."""
     run_out: bool = False
     """Go on to the horizon after success."""
-    out: Path | None = None
-    """Folder of the run. Default: runs/<task>/<agent>."""
-    workers: int = field(default_factory=available_cores)
-    """Number of processes. Default: the cores of this machine."""
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/<task>/<agent>)")] = None
+    """Folder of the run."""
+    workers: Annotated[int, arg(help_behavior_hint="(default: the cores of this machine)")] = field(
+        default_factory=available_cores
+    )
+    """Number of processes."""
     video: int = 0
     """Number of episodes to render as MP4 films, after the run."""
 

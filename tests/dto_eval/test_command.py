@@ -1,10 +1,12 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from dto_agents.catalogue import NAMES
 from dto_eval.commands.evaluate import EvaluateOptions, main, run
 
 MODULES = Path(__file__).parent / "modules"
@@ -66,6 +68,8 @@ def test_every_option_has_a_help_line(capsys):
     text = capsys.readouterr().out
     for name in EvaluateOptions.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
+    for name in NAMES:
+        assert re.search(rf"[ ,]{name}[ ,]", text)
     assert "(default" in text and "Environment id" in text
 
 

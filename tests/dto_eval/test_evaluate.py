@@ -1,3 +1,4 @@
+import hashlib
 import json
 import random
 import signal
@@ -161,6 +162,20 @@ def test_filter_options_are_resolved():
     ):
         with pytest.raises(ValueError, match=message):
             resolve_filter_options("static-q", layout, wrong)
+
+
+def test_a_trained_filter_keeps_what_it_was_trained_with(tmp_path):
+    for agent, recipe in (("diffusion", {}), ("diffog", {"alpha": 2.5, "bound": None})):
+        folder = tmp_path / "PushT" / agent
+        folder.mkdir(parents=True)
+        (folder / "seed42.safetensors").write_bytes(b"weights")
+        card = {"weights_sha256": hashlib.sha256(b"weights").hexdigest(), "recipe": recipe}
+        (folder / "seed42.json").write_text(json.dumps(card))
+    resolved = resolve_protocol("dto/PushT-v0", "diffog", weights=tmp_path)
+    assert resolved.filter_options == {"bound": 0.05, "alpha": 2.5}
+    assert [member.name for member in resolved.members] == ["seed42"] and len(resolved.members[0].weights) == 2
+    chosen = resolve_protocol("dto/PushT-v0", "diffog", weights=tmp_path, filter_options={"alpha": 0.5})
+    assert chosen.filter_options["alpha"] == 0.5
 
 
 def test_a_class_of_ones_own_is_pinned_by_its_source(tmp_path, monkeypatch):
