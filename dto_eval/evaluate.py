@@ -116,7 +116,8 @@ def _trained_options(name: str | None, env_id: str, weights: Path | None) -> dic
         values = {recipe.get(option) for recipe in recipes}
         if len(values) > 1:
             raise ValueError(f"the members of {name!r} were trained with different values of {option}; give --{option}")
-        options |= {option: value for value in values if value is not None}
+        if values and (value := values.pop()) is not None:
+            options[option] = value
     return options
 
 
