@@ -56,6 +56,7 @@ def resolve_protocol(
     first_init: int = 100_000,
     seed: int = 0,
     run_out: bool = False,
+    obs_type: str = "state",
 ) -> Protocol:
     """Turn the choices of a command line into everything that fixes a run's numbers; simulates nothing.
 
@@ -70,6 +71,7 @@ def resolve_protocol(
         first_init: reset seed of the first init.
         seed: seed of the agents' randomness.
         run_out: step on to the horizon after success.
+        obs_type: what the agent observes: ``state``, ``image`` or ``state_image``.
 
     Raises:
         ValueError: an unknown environment, agent, base or filter, or an option that does not fit; one line.
@@ -84,7 +86,7 @@ def resolve_protocol(
     chosen = {**_trained_options(composition.filter, env_id, weights), **(filter_options or {})}
     return Protocol(
         env_id=env_id,
-        env_spec=env_spec(env_id, run_out=run_out),
+        env_spec=env_spec(env_id, run_out=run_out, obs_type=obs_type),
         agent=agent or "+".join(part for part in (composition.base, composition.filter) if part),
         base=composition.base,
         filter=composition.filter,
@@ -121,11 +123,13 @@ def _trained_options(name: str | None, env_id: str, weights: Path | None) -> dic
     return options
 
 
-def env_spec(env_id: str, *, run_out: bool = False) -> str:
+def env_spec(env_id: str, *, run_out: bool = False, obs_type: str = "state") -> str:
     """The serialised Gymnasium spec that a run makes its environments from."""
     spec = copy.deepcopy(gymnasium.spec(env_id))
     if run_out:
         spec.kwargs["terminate_on_success"] = False
+    if obs_type != "state":
+        spec.kwargs["obs_type"] = obs_type
     return spec.to_json()
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import arg
@@ -51,6 +51,8 @@ class EvaluateOptions:
     """Reset seed of each member's first episode; the next ones follow it."""
     seed: int = 0
     """Seed of the agent's randomness."""
+    obs_type: Literal["state", "image", "state_image"] = "state"
+    """What the agent observes. Images need OpenGL where the environment does."""
     run_out: bool = False
     """Go on to the horizon after success."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/<task>/<agent>)")] = None
@@ -137,6 +139,7 @@ def _protocol(options: EvaluateOptions) -> Any:
         first_init=options.first_init,
         seed=options.seed,
         run_out=options.run_out,
+        obs_type=options.obs_type,
     )
 
 

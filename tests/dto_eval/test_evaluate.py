@@ -132,6 +132,12 @@ def test_a_single_episode(tmp_path):
     assert list(finished.episodes) == [("only", 100000)]
 
 
+def test_an_agent_may_observe_images(tmp_path):
+    resolved = protocol("harness_agents:Watcher", episodes=2, obs_type="state_image")
+    finished = evaluate(resolved, tmp_path, workers=1).finished
+    assert [record.steps for record in finished.episodes.values()] == [300, 300]
+
+
 def test_running_out_goes_on_to_the_horizon():
     resolved = protocol("hold", run_out=True)
     assert json.loads(resolved.env_spec)["kwargs"]["terminate_on_success"] is False
