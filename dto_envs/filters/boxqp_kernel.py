@@ -13,12 +13,14 @@ import numba
 import numpy as np
 
 CONVERGED, NOT_CONVEX, NOT_CONVERGED = 0, 1, 2
+ACTIVE_SET_ITERATIONS = 12  # most problems are done after 4 to 8; some would cycle
 NEWTON_ITERATIONS = 30  # projected Newton is done after 5 to 20 unless Q is ill-conditioned
 INTERIOR_ITERATIONS = 80
 ACCEPTED_RESIDUAL = 1e-9  # of the problem's scale, where rounding stops the descent
 TARGET_RESIDUAL = 1e-14
 
 _jit = numba.njit(cache=True, nogil=True, fastmath={"contract"})
+_jit_sums = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})  # lets long sums use vector units
 
 
 @_jit
@@ -51,7 +53,7 @@ def factorize(matrix, size):  # pragma: no cover - compiled
     return True
 
 
-@_jit
+@_jit_sums
 def solve_factorized(factor, size, vector):  # pragma: no cover - compiled
     """Overwrite ``vector`` with the solution of U'U x = vector."""
     for k in range(size):
@@ -152,6 +154,60 @@ def free_block(hessian, free, count, block):  # pragma: no cover - compiled
 
 
 @_jit
+def active_set(hessian, linear, lower, upper, z, work, block, free):  # pragma: no cover - compiled
+    """Move a feasible ``z`` to the minimum by a primal-dual active set (Hintermueller, Ito, Kunisch 2002), or near it.
+
+    Solve with the coordinates at active limits held, then hold what left the box and free what is pulled inwards,
+    until nothing changes. That takes few steps but may cycle, so that the last word is :func:`newton`'s.
+    """
+    size = z.shape[0]
+    gradient, right, side = work[0, :size], work[1, :size], work[2, :size]
+    gradient_and_scale(hessian, linear, z, gradient)
+    for i in range(size):
+        held_low = z[i] <= lower[i] and (gradient[i] > 0.0 or lower[i] == upper[i])
+        held_high = z[i] >= upper[i] and gradient[i] < 0.0
+        side[i] = -1.0 if held_low else (1.0 if held_high else 0.0)
+    for _ in range(ACTIVE_SET_ITERATIONS):
+        count = 0
+        for i in range(size):
+            if side[i] == 0.0:
+                free[count] = i
+                right[count] = -gradient[i]
+                count += 1
+        free_block(hessian, free, count, block)
+        if not factorize(block, count):
+            break
+        solve_factorized(block, count, right)
+        for a in range(count):
+            z[free[a]] += right[a]
+            row = hessian[free[a]]
+            for i in range(size):
+                gradient[i] += row[i] * right[a]
+        changed = False
+        for i in range(size):
+            now = side[i]
+            if now == 0.0:
+                now = -1.0 if z[i] < lower[i] else (1.0 if z[i] > upper[i] else 0.0)
+            elif now * gradient[i] > 0.0 and lower[i] < upper[i]:
+                now = 0.0
+            if now == side[i]:
+                continue
+            changed = True
+            side[i] = now
+            if now != 0.0:
+                move = (lower[i] if now < 0.0 else upper[i]) - z[i]
+                z[i] += move
+                row = hessian[i]
+                for j in range(size):
+                    gradient[j] += row[j] * move
+        if not changed:
+            break
+    for i in range(size):
+        limit = lower[i] if side[i] < 0.0 else upper[i]
+        z[i] = limit if side[i] != 0.0 else min(max(z[i], lower[i]), upper[i])
+
+
+@_jit_sums
 def line_search(hessian, gradient, z, direction, lower, upper, trial, move):  # pragma: no cover - compiled
     """Halve the step along the projected direction until it descends enough; False where rounding forbids it."""
     size = z.shape[0]
@@ -366,19 +422,19 @@ def solve_range(
             offset[i] = previous[b, i % dims] * mask[i % dims] if linked else 0.0
         for i in range(size):
             slope[i] = -linear[b, i]
-        if linked:
-            matrix = q[q_index]
-            for j in range(size):
-                if offset[j] != 0.0:
-                    for i in range(size):
-                        slope[i] += 0.5 * (matrix[i, j] + matrix[j, i]) * offset[j]
         sum_back(slope, mask, horizon)
+        # M'Q offset: the offset is M times the previous action at step 0, and those columns hold no smoothing.
+        for d in range(dims):
+            if offset[d] != 0.0:
+                for i in range(size):
+                    slope[i] += hessian[d, i] * offset[d]
         for i in range(size):
             before = 0.0
             if mask[i % dims] > 0.0:
                 before = y[b, i - dims] if i >= dims else offset[i]
             z[b, i] = min(max(start[b, i] - before, low[i]), high[i])
             y[b, i] = before + z[b, i]
+        active_set(hessian, slope, low, high, z[b], work, block, free)
         status[b], _ = newton(hessian, slope, low, high, z[b], work, block, free)
         if status[b] == NOT_CONVERGED:
             interior(hessian, slope, low, high, z[b], block)
