@@ -11,7 +11,7 @@ import numpy as np
 from dto_envs import registry
 from dto_eval.actions_file import EpisodeActions
 from dto_eval.run_folder import FinishedRun
-from dto_eval.summary import episode_metrics, run_bound
+from dto_eval.summary import run_bound
 
 SUCCESS, DIFFERENCES, ACTIONS = "success.png", "differences.png", "actions.png"
 _BLUE, _GRAY, _RED = "#2f6db5", "#9a9a9a", "#c0392b"
@@ -38,23 +38,28 @@ def plot_success(finished: FinishedRun, summary: Mapping[str, Any]) -> Path:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.6, len(labels) - 0.4)
-    axes.set_xlabel("success rate, 95 % interval (members: Wilson)")
+    axes.set_xlabel(f"{'success rate and score' if row.headline == 'score' else 'success rate'}, 95 % intervals")
     axes.grid(axis="x", alpha=0.3)
     return _save(figure, axes, finished, SUCCESS)
 
 
 def plot_differences(finished: FinishedRun) -> Path:
-    """Every episode's largest difference of successive normalised actions in any dimension, against the bound."""
+    """Every episode's largest difference of successive normalised actions in any dimension, against the bound.
+
+    Where there is a filter, also what the base policy proposed for the same steps.
+    """
     layout = registry.row(finished.run.protocol.env_id).layout
-    bound = np.max(run_bound(finished))
-    largest = [_largest_difference(finished.actions[key].actions, layout) for key in finished.episodes]
-    mean = episode_metrics(finished)["max_difference"]
+    bound = float(np.max(run_bound(finished)))
+    entries = [finished.actions[key] for key in finished.episodes]
+    commanded = [_largest_difference(entry.actions, layout) for entry in entries]
+    wanted = [_largest_difference(_wanted(entry), layout) for entry in entries]
     figure, axes = _figure(6.0, 3.0)
-    bins = np.linspace(0, max(1.1 * bound, *largest) * 1.02, 50)
-    axes.hist(largest, bins=bins.tolist(), color=_BLUE, alpha=0.8, label="largest of any dimension")
-    axes.hist(mean, bins=bins.tolist(), color=_GRAY, alpha=0.7, label="mean over dimensions")
+    bins = np.linspace(0, max(1.1 * bound, *commanded, *wanted) * 1.02, 60).tolist()
+    if finished.run.protocol.filter is not None:
+        axes.hist(wanted, bins=bins, color=_GRAY, alpha=0.8, label="before the filter")
+    axes.hist(commanded, bins=bins, color=_BLUE, alpha=0.8, label="commanded")
     axes.axvline(bound, color=_RED, linestyle="--", label=f"bound {bound:g}")
-    axes.set_xlabel("max difference of an episode, normalised")
+    axes.set_xlabel("largest difference of an episode in any dimension, normalised")
     axes.set_ylabel("episodes")
     axes.legend(fontsize=8, frameon=False)
     return _save(figure, axes, finished, DIFFERENCES)
@@ -82,7 +87,7 @@ def plot_actions(finished: FinishedRun, dimensions: int = 3) -> Path:
         label = "commanded" if entry.proposed is None else "after the filter"
         panel.step(time, actions[:, dimension], where="post", color=_BLUE, linewidth=1.4, label=label)
         panel.set_ylabel(layout.names[dimension])
-    axes[0].legend(fontsize=8, frameon=False, loc="upper right")
+    axes[0].legend(fontsize=8, loc="upper right")
     axes[0].set_title(f"{finished.run.protocol.agent}: {key[0]}, init {key[1]}", fontsize=9)
     axes[-1].set_xlabel("time [s]")
     return _save(figure, axes, finished, ACTIONS)

@@ -68,7 +68,8 @@ def summarize(finished: FinishedRun, *, episodes_per_second: float | None = None
     solved = np.array(list(success.values())) > 0
     score = {key: record.score for key, record in records.items()}
     at_end = {key: float(record.success_at_end) for key, record in records.items()}
-    timings = {name: _mean([getattr(record, name) for record in records.values()]) for name in _TIMINGS}
+    # Medians: the first calls of a process, which load and compile, are no part of an agent's speed.
+    timings = {name: float(np.median([getattr(r, name) for r in records.values()])) for name in _TIMINGS}
     return {
         "agent": protocol.agent,
         "env_id": protocol.env_id,
