@@ -21,7 +21,9 @@ class FilterRecipe:
         linked: whether the chunk is linked to the demonstrated action before it, as it is at inference. The paper
             trains unlinked; on Square that cost a tenth of the success, see the README's results.
         executed_weight: weight of the executed steps in the loss; the others weigh 1, as all do in the paper.
-        samples: base samples drawn per observation for refine training.
+        samples: base samples drawn per observation for refine training, of which the one nearest to the demonstration
+            is used. With 1, as in the paper, the layer learns to shrink what it cannot predict, and the robot slows.
+        observations: how many observations refine training draws samples for.
         width: width of the transformer.
         heads: its attention heads.
         layers: its encoder layers.
@@ -42,7 +44,8 @@ class FilterRecipe:
     bound: float | None = None
     linked: bool = False
     executed_weight: float = 1.0
-    samples: int = 1
+    samples: int = 8
+    observations: int = 4096
     width: int = 256
     heads: int = 4
     layers: int = 2
@@ -58,7 +61,7 @@ class FilterRecipe:
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
-        for name in ("samples", "width", "heads", "layers", "feedforward", "steps", "batch_size"):
+        for name in ("samples", "observations", "width", "heads", "layers", "feedforward", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.width % self.heads:

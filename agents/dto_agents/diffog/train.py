@@ -45,13 +45,23 @@ def sample_base(policy: DiffusionPolicy, states: Tensor, samples: int, *, seed: 
     return torch.stack(draws).clone()
 
 
+def nearest(samples: Tensor, targets: Tensor) -> Tensor:
+    """Of samples (S, N, T, D_a) the one (N, T, D_a) nearest to each of the targets (N, T, D_a).
+
+    A policy that imitates several ways of doing a thing may sample another one than was demonstrated; a layer trained
+    on such a pair learns a compromise between the two.
+    """
+    distances = (samples - targets).square().flatten(2).sum(dim=2)
+    return samples[distances.argmin(dim=0), torch.arange(len(targets))]
+
+
 def imitation_loss(
     inputs: Tensor, targets: Tensor, previous: Tensor | None, executed: int, recipe: FilterRecipe
 ) -> Callable[[nn.Module], Tensor]:
     """The loss of a batch drawn at random (equation 10): squared distance of the optimised to the demonstrated chunk.
 
     Args:
-        inputs: (S, N, T, D_a) normalised chunks to optimise, one of S drawn for each item of a batch.
+        inputs: (N, T, D_a) normalised chunks to optimise.
         targets: (N, T, D_a) demonstrated chunks.
         previous: (N, D_a) demonstrated actions before them, or None to leave the first action free.
         executed: number of steps of a chunk that are executed.
@@ -63,9 +73,8 @@ def imitation_loss(
 
     def loss(layer: nn.Module) -> Tensor:
         index = torch.randint(len(targets), (recipe.batch_size,))
-        draw = torch.randint(len(inputs), (recipe.batch_size,))
         link = None if previous is None else previous[index]
-        optimized = layer(inputs[draw, index], link)
+        optimized = layer(inputs[index], link)
         return (weights * (optimized - targets[index]).square()).mean()
 
     return loss
@@ -113,9 +122,12 @@ def train_filter(
     window = policy.recipe if policy else diffusion_recipe.recipe_for(env_id)
     windows = make_windows(demonstrations, window, layout, episodes=episodes, seed=seed)
     current = window.n_obs_steps - 1
-    targets = windows.actions[:, current:]
-    previous = windows.actions[:, max(current - 1, 0)] if recipe.linked else None
-    inputs = sample_base(policy, windows.states, recipe.samples, seed=seed) if policy else targets[None]
+    used = _spread(len(windows.actions), recipe.observations if policy else None, seed)
+    targets = windows.actions[used, current:]
+    previous = windows.actions[used, max(current - 1, 0)] if recipe.linked else None
+    inputs = targets
+    if policy:
+        inputs = nearest(sample_base(policy, windows.states[used], recipe.samples, seed=seed), targets)
     description = describe(agent, recipe, env_id, targets.shape[1])
     identity = {"seed": seed, "data": windows.data.sha256, "base": base.sha256 if base else None, **asdict(recipe)}
     average = fit(
@@ -144,3 +156,10 @@ def train_filter(
     )
     zoo.write(path, average, description, card)
     return path
+
+
+def _spread(count: int, wanted: int | None, seed: int) -> Tensor:
+    """Indices of ``wanted`` of ``count`` windows, drawn by ``seed``; all of them where there are fewer."""
+    if wanted is None or wanted >= count:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:wanted].sort().values

@@ -11,7 +11,7 @@ import torch
 from dto_agents import zoo
 from dto_agents.diffog.policy import load_filter, make_layer
 from dto_agents.diffog.recipe import FilterRecipe, recipe_for
-from dto_agents.diffog.train import imitation_loss, sample_base, train_filter
+from dto_agents.diffog.train import imitation_loss, nearest, sample_base, train_filter
 from dto_agents.diffusion.policy import load_policy
 
 from dto_envs.actions import plain_layout
@@ -28,10 +28,10 @@ def test_loss_is_the_mean_square_distance_to_the_demonstration():
     layout = plain_layout(2, bound=0.2)
     recipe = FilterRecipe(source="matrix", batch_size=64)
     targets = torch.rand(1, 6, 2)
-    inputs = torch.rand(1, 1, 6, 2)
+    inputs = torch.rand(1, 6, 2)
     layer = make_layer(recipe, layout, 6)
     value = imitation_loss(inputs, targets, None, 4, recipe)(layer).item()
-    expected = (layer(inputs[0]) - targets).square().mean().item()
+    expected = (layer(inputs) - targets).square().mean().item()
     assert value == pytest.approx(expected, rel=1e-5)
 
 
@@ -39,10 +39,10 @@ def test_executed_steps_can_weigh_more():
     layout = plain_layout(1, bound=10.0)
     recipe = FilterRecipe(source="matrix", batch_size=4, executed_weight=3.0, alpha=0.0)
     targets = torch.zeros(1, 4, 1)
-    inputs = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(1, 1, 4, 1)
+    inputs = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(1, 4, 1)
     layer = make_layer(recipe, layout, 4)
     first = imitation_loss(inputs, targets, None, 1, recipe)(layer).item()
-    last = imitation_loss(inputs.flip(2), targets, None, 1, recipe)(layer).item()
+    last = imitation_loss(inputs.flip(1), targets, None, 1, recipe)(layer).item()
     assert first == pytest.approx(3 * last, rel=1e-3)
 
 
@@ -50,9 +50,9 @@ def test_linked_training_bounds_the_first_step():
     layout = plain_layout(1, bound=0.1)
     recipe = FilterRecipe(source="matrix", batch_size=4, alpha=0.0)
     layer = make_layer(recipe, layout, 3)
-    chunk = torch.ones(1, 1, 3, 1)
-    free = imitation_loss(chunk, chunk[0], None, 3, recipe)(layer).item()
-    linked = imitation_loss(chunk, chunk[0], torch.zeros(1, 1), 3, recipe)(layer).item()
+    chunk = torch.ones(1, 3, 1)
+    free = imitation_loss(chunk, chunk, None, 3, recipe)(layer).item()
+    linked = imitation_loss(chunk, chunk, torch.zeros(1, 1), 3, recipe)(layer).item()
     assert free < 1e-6 < linked
     assert linked == pytest.approx(np.mean([0.9**2, 0.8**2, 0.7**2]), rel=1e-3)
 
@@ -99,6 +99,15 @@ def test_base_samples_do_not_depend_on_how_many_are_drawn_together(tiny_zoo):
     assert together.shape == (2, 9, 15, 2)
     assert torch.equal(together, apart)
     assert not torch.equal(together[0], together[1])
+
+
+def test_the_nearest_sample_is_taken_for_each_observation():
+    targets = torch.rand(5, 4, 2)
+    samples = torch.rand(3, 5, 4, 2) + 2.0
+    closest = [2, 0, 1, 1, 2]
+    for item, draw in enumerate(closest):
+        samples[draw, item] = targets[item] + 0.01
+    torch.testing.assert_close(nearest(samples, targets), targets + 0.01)
 
 
 def test_filters_load_with_the_trained_bound_or_the_users(tiny_zoo):
