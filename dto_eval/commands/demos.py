@@ -159,19 +159,19 @@ def _span(limits: tuple[float, float] | None) -> str:
 def _reporter(console: Console, title: str, total: int, every_s: float = 10.0) -> Iterator[Callable[[Progress], None]]:
     """A progress bar, or a plain line every ``every_s`` seconds where the console is no terminal."""
     if not console.is_terminal:
-        began = last = time.monotonic()
-        before: int | None = None
+        # Counting begins as the first episode ends: workers take a while to start.
+        first: tuple[int, float] | None = None
+        last = 0.0
 
         def report_line(progress: Progress) -> None:
-            nonlocal last, before
+            nonlocal first, last
             now = time.monotonic()
-            before = progress.successes if before is None else before
-            if now - last >= every_s:
-                last = now
-                rate = (progress.successes - before) / (now - began)
-                left = f", ETA {max(total - progress.successes, 0) / rate:.0f} s" if rate else ""
-                tried = f"{progress.attempts} seeds tried"
-                console.print(f"{title}: {progress.successes}/{total} episodes, {tried}, {rate:.2f} episodes/s{left}")
+            if first is None or now - last >= every_s:
+                began, since = first or (progress.successes, now)
+                rate = (progress.successes - began) / (now - since) if now > since else 0.0
+                left = f", {rate:.2f} episodes/s, ETA {max(total - progress.successes, 0) / rate:.0f} s" if rate else ""
+                console.print(f"{title}: {progress.successes}/{total} episodes, {progress.attempts} seeds tried{left}")
+                first, last = (began, since), now
 
         yield report_line
         return

@@ -10,11 +10,13 @@ import functools
 import json
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +51,19 @@ class Collection:
         if self.env_id not in EXPERTS:
             known = ", ".join(EXPERTS)
             raise DemonstrationError(f"there is no scripted expert for {self.env_id}; choose one of {known}")
-        if self.episodes < 1:
-            raise DemonstrationError(f"episodes must be at least 1, got {self.episodes}")
-        if not 0 <= self.first_seed <= SEED_LIMIT - 2 * self.episodes:
+        if not 1 <= self.episodes <= SEED_LIMIT // 4:
+            raise DemonstrationError(f"episodes must be from 1 to {SEED_LIMIT // 4}, got {self.episodes}")
+        if self.first_seed < 0 or self.seed_limit > SEED_LIMIT:
+            last = SEED_LIMIT - (self.seed_limit - self.first_seed)
             raise DemonstrationError(
-                f"first_seed must be from 0 to {SEED_LIMIT - 2 * self.episodes}: seeds from {SEED_LIMIT} on belong to "
+                f"first_seed must be from 0 to {last}, got {self.first_seed}: the seeds from {SEED_LIMIT} on belong to "
                 "evaluations"
             )
+
+    @property
+    def seed_limit(self) -> int:
+        """The first seed that is not tried: an expert that fails on half of the seeds is broken."""
+        return self.first_seed + 2 * self.episodes + 20
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ def collect(
     Args:
         collection: what to collect.
         path: the HDF5 file to write; its parts lie in ``{path}.parts`` until it is complete.
-        workers: number of processes.
+        workers: number of processes; 1 is this one.
         report: called as episodes end.
 
     Returns:
@@ -90,30 +98,67 @@ def collect(
     if path.exists():
         raise DemonstrationError(f"{path} is there already; give another --out, or remove it to collect again")
     parts = _claim(collection, path)
-    outcomes = dict(_known(parts))
-    limit = collection.first_seed + 2 * collection.episodes + 20
-    report(_progress(outcomes))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running: dict[Future[bool], int] = {}
-        while not _complete(outcomes, collection):
-            while len(running) < 2 * workers:
-                seed = _next_seed(outcomes, running.values(), collection)
-                if seed >= limit:
-                    pool.shutdown(cancel_futures=True)
-                    raise DemonstrationError(
-                        f"the expert solved too few of the seeds below {limit}; {path} not written"
-                    )
-                running[pool.submit(_attempt, collection.env_id, seed, str(parts))] = seed
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                outcomes[running.pop(future)] = _result(future, path)
-            report(_progress(outcomes))
-        pool.shutdown(cancel_futures=True)
-    seeds = _chosen(outcomes, collection)
-    assert seeds is not None
+    seeds = _fill(parts, collection, path, workers, report)
     write_file(path, env_args(collection.env_id), (functools.partial(_copy, _part(parts, seed)) for seed in seeds))
     shutil.rmtree(parts)
     return Progress(len(seeds), seeds[-1] - collection.first_seed + 1)
+
+
+def _fill(
+    parts: Path, collection: Collection, path: Path, workers: int, report: Callable[[Progress], None]
+) -> list[int]:
+    """Play seeds until enough have succeeded; returns those, in order."""
+    outcomes = dict(_known(parts))
+    limit = collection.seed_limit
+    report(_progress(outcomes))
+    pool = _pool(workers)
+    ahead = 2 * workers if workers > 1 else 1
+    try:
+        running: dict[Future[bool], int] = {}
+        while (seeds := _chosen(outcomes, collection)) is None:
+            while len(running) < ahead and (seed := _next_seed(outcomes, running.values(), collection)) < limit:
+                running[pool.submit(_attempt, collection.env_id, seed, str(parts))] = seed
+            if not running:
+                raise DemonstrationError(f"the expert solved too few of the seeds below {limit}; {path} is not written")
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                outcomes[running.pop(future)] = future.result()
+            report(_progress(outcomes))
+        return seeds
+    except BrokenProcessPool as error:
+        raise DemonstrationError(
+            f"a worker process died; the finished episodes are kept, run the same command again to go on to {path}"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _pool(workers: int) -> Executor:
+    if workers == 1:
+        return _ThisProcess()
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_follow_the_parent)
+
+
+class _ThisProcess(Executor):
+    """Runs what is submitted at once: a single worker needs no process of its own."""
+
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        future: Future = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def _follow_the_parent() -> None:
+    """Leave interrupts to the parent process, and end with it even where it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def env_args(env_id: str) -> dict[str, Any]:
@@ -175,7 +220,7 @@ def _split(observations: np.ndarray) -> dict[str, np.ndarray]:
 
 @functools.cache
 def _workshop(env_id: str) -> tuple[Any, Any]:
-    """This process's environment and expert."""
+    """This process's environment and expert, made once."""
     import gymnasium
 
     import dto_envs  # noqa: F401  registers the ids in a fresh process
@@ -184,7 +229,7 @@ def _workshop(env_id: str) -> tuple[Any, Any]:
 
 
 def _attempt(env_id: str, seed: int, parts: str) -> bool:
-    """Play one seed in a worker and leave its part: an HDF5 file for a success, an empty file for a failure."""
+    """Play one seed and leave its part: an HDF5 file for a success, an empty file for a failure."""
     import h5py
 
     recording, success = record_episode(*_workshop(env_id), seed)
@@ -251,10 +296,6 @@ def _chosen(outcomes: dict[int, bool], collection: Collection) -> list[int] | No
     return chosen if len(chosen) == collection.episodes else None
 
 
-def _complete(outcomes: dict[int, bool], collection: Collection) -> bool:
-    return _chosen(outcomes, collection) is not None
-
-
 def _next_seed(outcomes: dict[int, bool], running: Iterable[int], collection: Collection) -> int:
     busy = set(running)
     seed = collection.first_seed
@@ -265,12 +306,3 @@ def _next_seed(outcomes: dict[int, bool], running: Iterable[int], collection: Co
 
 def _progress(outcomes: dict[int, bool]) -> Progress:
     return Progress(sum(outcomes.values()), len(outcomes))
-
-
-def _result(future: Future[bool], path: Path) -> bool:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise DemonstrationError(
-            f"a worker process died; the finished episodes are kept, run the same command again to go on to {path}"
-        ) from error

@@ -135,16 +135,16 @@ def load_demonstrations(path: str | Path, env_id: str, *, mask: str | None = Non
     else:
         episodes = tuple(robomimic.read_episodes(path, format_, mask))
     demonstrations = Demonstrations(env_id, episodes)
-    _check(demonstrations, path, format_)
+    _check(demonstrations, f"{path}, subset {mask}" if mask else str(path), format_)
     return demonstrations
 
 
-def _check(demonstrations: Demonstrations, path: Path, format_: TaskFormat) -> None:
+def _check(demonstrations: Demonstrations, source: str, format_: TaskFormat) -> None:
     if not demonstrations.episodes:
-        raise DemonstrationError(f"{path} holds no episodes")
+        raise DemonstrationError(f"{source} holds no episodes")
     layout = row(demonstrations.env_id).layout
     for index, episode in enumerate(demonstrations.episodes):
-        where = f"{path}, episode {index}"
+        where = f"{source}, episode {index}"
         steps = len(episode.actions)
         if steps == 0:
             raise DemonstrationError(f"{where}: it has no steps")

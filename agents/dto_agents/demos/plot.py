@@ -50,8 +50,10 @@ def _differences(axes, demonstrations: Demonstrations) -> None:
 def _maxima(axes, demonstrations: Demonstrations) -> None:
     layout = row(demonstrations.env_id).layout
     metrics = batch_metrics([episode.actions for episode in demonstrations.episodes], layout)
-    for color, name in zip(_COLORS, motion_groups(layout), strict=False):
-        axes.hist(metrics[f"{name}/max_difference"], bins=30, alpha=0.7, color=color, label=name)
+    groups = motion_groups(layout)
+    bins = np.linspace(0, max(metrics[f"{name}/max_difference"].max() for name in groups) * 1.02 + 1e-9, 50)
+    for color, name in zip(_COLORS, groups, strict=False):
+        axes.hist(metrics[f"{name}/max_difference"], bins=bins, alpha=0.7, color=color, label=name)
         if name in HUMAN and layout.difference == "acceleration":
             axes.axvspan(*HUMAN[name][0], color=color, alpha=0.15, label=f"{name}, people (LeTO)")
     axes.set(xlabel="largest difference of an episode, mean over dimensions", ylabel="episodes")

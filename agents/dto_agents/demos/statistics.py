@@ -10,7 +10,7 @@ import numpy as np
 
 from dto_agents.demos.dataset import Demonstrations
 from dto_envs.registry import row
-from dto_envs.smoothness import batch_metrics, motion_groups
+from dto_envs.smoothness import VIOLATION_TOLERANCE, batch_metrics, motion_groups
 
 # LeTO's tables (IV to VII) on people's demonstrations with a space mouse, normalised: per-episode maximum, then mean.
 HUMAN = MappingProxyType({"linear": ((0.6, 0.8), (0.05, 0.10)), "rotational": ((0.1, 0.25), (0.006, 0.01))})
@@ -68,7 +68,7 @@ def describe(demonstrations: Demonstrations) -> Description:
         groups[name] = GroupFigures(
             max_difference=float(metrics[f"{name}/max_difference"].mean()),
             mean_difference=float(metrics[f"{name}/mean_abs_difference"].mean()),
-            exceeding=float((np.abs(differences[:, list(dimensions)]) > layout.bound).mean()),
+            exceeding=float((np.abs(differences[:, list(dimensions)]) > layout.bound + VIOLATION_TOLERANCE).mean()),
             human_max=human_max,
             human_mean=human_mean,
         )

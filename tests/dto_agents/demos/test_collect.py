@@ -1,0 +1,89 @@
+import json
+import multiprocessing
+import os
+import signal
+
+import gymnasium
+import h5py
+import numpy as np
+import pytest
+from dto_agents.demos.collect import Collection, collect, record_episode
+from dto_agents.demos.dataset import DemonstrationError, load_demonstrations
+from dto_agents.experts import make_expert
+
+LIFT = "dto/Lift-v0"
+
+
+@pytest.mark.parametrize(
+    ("collection", "message"),
+    [
+        (Collection("dto/PushT-v0", 3), "no scripted expert for dto/PushT-v0"),
+        (Collection(LIFT, 0), "episodes must be from 1"),
+        (Collection(LIFT, 3, first_seed=-1), "first_seed must be from 0 to 99974"),
+        (Collection(LIFT, 3, first_seed=99_990), "belong to evaluations"),
+    ],
+)
+def test_collections_that_make_no_sense_leave_nothing(collection, message, tmp_path):
+    with pytest.raises(DemonstrationError, match=message):
+        collect(collection, tmp_path / "demos.hdf5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_files_and_parts_of_another_collection_are_refused(tmp_path):
+    out = tmp_path / "demos.hdf5"
+    out.write_text("precious")
+    with pytest.raises(DemonstrationError, match="is there already"):
+        collect(Collection(LIFT, 1), out)
+    assert out.read_text() == "precious"
+    out.unlink()
+    parts = tmp_path / "demos.hdf5.parts"
+    parts.mkdir()
+    (parts / "collection.json").write_text(json.dumps({"env_id": "dto/Can-v0"}))
+    with pytest.raises(DemonstrationError, match="parts of another collection"):
+        collect(Collection(LIFT, 1), out)
+
+
+def test_a_recorded_episode_can_be_replayed_from_its_states():
+    pytest.importorskip("robosuite")
+    env = gymnasium.make(LIFT)
+    recording, success = record_episode(env, make_expert(LIFT), 3)
+    assert success and recording.rewards[-1] == 1.0
+    steps = len(recording.actions)
+    assert all(len(values) == steps + 1 for values in recording.observations.values())
+    observation, info = env.reset(seed=3)
+    assert info["init_hash"] == recording.attributes["init_hash"]
+    for step in range(steps):
+        seen = np.concatenate([values[step] for values in recording.observations.values()])
+        np.testing.assert_array_equal(observation, seen)
+        np.testing.assert_array_equal(env.unwrapped.get_state(), recording.states[step])
+        observation, *_ = env.step(recording.actions[step].astype(np.float32))
+    env.close()
+
+
+def test_a_collection_whose_worker_is_killed_goes_on_to_the_same_file(tmp_path):
+    pytest.importorskip("robosuite")
+
+    def kill_after_the_first(progress):
+        if progress.attempts:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)
+
+    collection, whole, broken = Collection(LIFT, 5), tmp_path / "whole.hdf5", tmp_path / "broken.hdf5"
+    assert collect(collection, whole, workers=1).successes == 5
+    with pytest.raises(DemonstrationError, match="a worker process died; the finished episodes are kept"):
+        collect(collection, broken, workers=2, report=kill_after_the_first)
+    assert not broken.exists()
+    kept = {part.name: part.stat().st_mtime_ns for part in (tmp_path / "broken.hdf5.parts").glob("*.hdf5")}
+    assert kept
+    first = []
+    collect(collection, broken, workers=1, report=lambda progress: first or first.append(progress))
+    assert first[0].successes == len(kept)
+    assert broken.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.hdf5", "whole.hdf5"]
+
+    assert len(load_demonstrations(whole, LIFT).episodes) == 5
+    with h5py.File(whole) as file:
+        args = json.loads(file["data"].attrs["env_args"])
+        assert (args["env_name"], args["type"], args["env_kwargs"]["control_freq"]) == ("Lift", 1, 20)
+        seeds = [int(file[f"data/demo_{k}"].attrs["seed"]) for k in range(5)]
+        assert seeds == sorted(set(seeds)) and seeds[-1] < 100_000

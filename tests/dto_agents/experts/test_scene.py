@@ -1,0 +1,43 @@
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from dto_agents.experts.scene import nearest, pointing_down, see, wrap
+from hypothesis import given
+from scipy.spatial.transform import Rotation
+
+angles = st.floats(-20, 20)
+
+
+@given(angles, angles, st.sampled_from([np.pi / 2, np.pi, 2 * np.pi]))
+def test_nearest_is_the_same_angle_and_no_other_is_nearer(angle, to, period):
+    found = nearest(angle, to, period)
+    turns = (found - angle) / period
+    assert turns == pytest.approx(round(turns), abs=1e-9)
+    assert abs(found - to) <= period / 2 + 1e-9
+
+
+@given(angles)
+def test_wrap_keeps_the_direction(angle):
+    assert -np.pi <= wrap(angle) < np.pi
+    assert np.cos(wrap(angle)) == pytest.approx(np.cos(angle), abs=1e-9)
+    assert np.sin(wrap(angle)) == pytest.approx(np.sin(angle), abs=1e-9)
+
+
+@given(st.floats(-3.1, 3.1))
+def test_a_hand_pointing_down_has_the_heading_it_was_given(yaw):
+    rotation = pointing_down(yaw)
+    np.testing.assert_allclose(rotation.apply([0, 0, 1]), [0, 0, -1], atol=1e-12)
+    observation = np.concatenate([np.zeros(7), [1, 2, 3], [0, 0, 0, 1], [4, 5, 6], rotation.as_quat(), [0.03, -0.02]])
+    assert see(observation, 7).tool_yaw == pytest.approx(yaw, abs=1e-9)
+
+
+def test_see_reads_square_and_lift_observations():
+    turned = Rotation.from_rotvec([0, 0, 0.4])
+    hand = [[0.1, 0.2, 0.3], pointing_down(0.0).as_quat(), [0.04, -0.03]]
+    square = np.concatenate([np.full(7, 9.0), [0.5, 0.6, 0.7], turned.as_quat(), *hand])
+    lift = np.concatenate([[0.5, 0.6, 0.7], turned.as_quat(), np.full(3, 9.0), *hand])
+    for scene in (see(square, 7), see(lift, 0)):
+        np.testing.assert_array_equal(scene.object_position, [0.5, 0.6, 0.7])
+        np.testing.assert_array_equal(scene.tool_position, [0.1, 0.2, 0.3])
+        assert scene.object_yaw == pytest.approx(0.4)
+        assert scene.width == pytest.approx(0.07)
