@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from dto_agents.experts import can, lift, square
 from dto_agents.experts.motion import Hand, MotionStyle
 from dto_agents.experts.scene import Goal, Scene, see
+from dto_agents.simple import state_of
 from dto_envs.registry import row
 
 
@@ -58,9 +60,9 @@ class ScriptedExpert:
         self._hands = [Hand(self._style, np.random.default_rng(seed)) for seed in seeds]
         self._closing = [False] * len(seeds)
 
-    def act(self, observations: np.ndarray) -> np.ndarray:
-        """Actions (B, 1, 7) float32 for state observations (B, D)."""
-        return np.stack([self._act(index, observation) for index, observation in enumerate(observations)])
+    def act(self, observations: Any) -> np.ndarray:
+        """Actions (B, 1, 7) float32 for state observations (B, D), or a dictionary with them as "state"."""
+        return np.stack([self._act(index, observation) for index, observation in enumerate(state_of(observations))])
 
     def _act(self, index: int, observation: np.ndarray) -> np.ndarray:
         scene = see(np.asarray(observation, dtype=np.float64), self._expert.object_pose)
