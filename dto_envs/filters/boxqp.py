@@ -78,12 +78,12 @@ def solve(
     mask = trajectory_mask(dims, trajectory)
     low, high = (expand_limits(b, dims, trajectory, f) for b, f in ((lower, -np.inf), (upper, np.inf)))
     linked = previous is not None
-    last = np.ascontiguousarray(previous) if linked else np.zeros((batch, dims))
-    flat = np.ascontiguousarray(linear).reshape(batch, size)
-    begin_at = flat if start is None else np.ascontiguousarray(start).reshape(batch, size)
+    last = _plain(previous) if previous is not None else np.zeros((batch, dims))
+    flat = _plain(linear).reshape(batch, size)
+    begin_at = flat if start is None else _plain(start).reshape(batch, size)
     y, z, status = np.empty((batch, size)), np.empty((batch, size)), np.zeros(batch, dtype=np.int64)
     shared = (
-        np.ascontiguousarray(q),
+        _plain(q),
         flat,
         low,
         high,
@@ -129,10 +129,10 @@ def backward(
     batch, horizon, dims = cotangent.shape
     shape = (batch, horizon * dims)
     adjoint, bounds = np.empty(shape), np.empty(shape)
-    flags = np.ascontiguousarray(active, dtype=np.int8).reshape(shape)
-    weights = np.ascontiguousarray(cotangent).reshape(shape)
+    flags = _plain(active, np.int8).reshape(shape)
+    weights = _plain(cotangent).reshape(shape)
     mask = trajectory_mask(dims, trajectory)
-    shared = (np.ascontiguousarray(q), float(alpha), mask, horizon, flags, weights, adjoint, bounds)
+    shared = (_plain(q), float(alpha), mask, horizon, flags, weights, adjoint, bounds)
     _divide(lambda begin, end: kernel.backward_range(begin, end, *shared), batch, threads)
     return adjoint.reshape(cotangent.shape), bounds.reshape(cotangent.shape)
 
@@ -149,6 +149,11 @@ def _divide(work: Callable[[int, int], None], batch: int, threads: int) -> None:
         work(edges[0], edges[1])
         for other in others:
             other.result()
+
+
+def _plain(array: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    """The array contiguous and writable, so that one compiled version of the loop serves every caller."""
+    return np.require(array, dtype, ["C", "W"])
 
 
 def _check_status(status: np.ndarray) -> None:

@@ -48,7 +48,7 @@ class Penalty:
         lower, upper = layout_limits(self.layout, self.bound, wide.shape[1])
         steps = np.ascontiguousarray(wide[:, :, trajectory])
         start = steps[:, 0].copy() if last is None else np.ascontiguousarray(last[:, trajectory])
-        lower, upper = np.ascontiguousarray(lower), np.ascontiguousarray(upper)
+        lower, upper = np.array(lower, order="C"), np.array(upper, order="C")
         if steps.size:
             eta, tolerance = self.parameters.step_size, self.parameters.tolerance
             descend(steps, start, last is not None, lower, upper, eta, tolerance, self.parameters.max_iterations)
