@@ -8,6 +8,8 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import proxsuite
@@ -26,7 +28,7 @@ def problem(batch: int, seed: int = 0) -> dict[str, np.ndarray]:
     size = HORIZON * DIMS
     lower = np.tril(0.05 * rng.normal(size=(batch, size, size)), -1)
     factor = lower + np.eye(size) * np.exp(0.2 * rng.normal(size=(batch, 1, size)))
-    actions = np.cumsum(0.12 * rng.normal(size=(batch, HORIZON, DIMS)), axis=1)
+    actions = np.cumsum(0.15 * rng.normal(size=(batch, HORIZON, DIMS)), axis=1)
     limits = np.full((1, HORIZON, DIMS), BOUND)
     return {
         "q": factor @ factor.transpose(0, 2, 1) + 1e-4 * np.eye(size),
@@ -37,14 +39,25 @@ def problem(batch: int, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def milliseconds(work: Callable[[], object], repeats: int) -> float:
-    work()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(times)
+@dataclass(frozen=True)
+class Stopwatch:
+    """Medians of wall time, or of the processor time of all threads where the machine has other work."""
+
+    clock: Callable[[], float]
+    repeats: int
+
+    def milliseconds(
+        self, work: Callable[..., object], slow: bool = False, prepare: Callable[[], Any] = tuple
+    ) -> float:
+        """Time ``work(*prepare())`` without its preparation; a tenth of the repetitions if it is slow."""
+        work(*prepare())
+        times = []
+        for _ in range(max(2, self.repeats // 10) if slow else self.repeats):
+            arguments = prepare()
+            begin = self.clock()
+            work(*arguments)
+            times.append(1e3 * (self.clock() - begin))
+        return statistics.median(times)
 
 
 def box(data: dict[str, np.ndarray], threads: int) -> boxqp.BoxSolution:
@@ -56,22 +69,15 @@ def rows_of(data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.nda
     return general.smoothed(data["q"], ALPHA, TRAJECTORY, HORIZON), rows.matrix, rows.lower, rows.upper
 
 
-def proxqp(data: dict[str, np.ndarray], threads: int, accuracy: float) -> Callable[[], object]:
-    """The batch solver on problems that are set up already; setting them up is not timed."""
+def proxqp_problems(data: dict[str, np.ndarray], accuracy: float = 1e-6) -> Any:
+    """Problems for the batch solver, set up; that is not timed."""
     hessian, matrix, lower, upper = rows_of(data)
-    batch = len(hessian)
-
-    def solve() -> float:
-        problems = proxsuite.proxqp.dense.BatchQP()
-        for b in range(batch):
-            qp = problems.init_qp_in_place(HORIZON * DIMS, 0, len(matrix))
-            qp.settings.eps_abs, qp.settings.eps_rel = accuracy, 0.0
-            qp.init(hessian[b], -data["linear"][b].ravel(), None, None, matrix, lower[b], upper[b])
-        begin = time.perf_counter()
-        proxsuite.proxqp.dense.solve_in_parallel(problems, threads)
-        return 1e3 * (time.perf_counter() - begin)
-
-    return solve
+    problems = proxsuite.proxqp.dense.BatchQP()
+    for b in range(len(hessian)):
+        qp = problems.init_qp_in_place(HORIZON * DIMS, 0, len(matrix))
+        qp.settings.eps_abs, qp.settings.eps_rel = accuracy, 0.0
+        qp.init(hessian[b], -data["linear"][b].ravel(), None, None, matrix, lower[b], upper[b])
+    return problems
 
 
 def qpth(data: dict[str, np.ndarray], backward: bool) -> Callable[[], object]:
@@ -110,32 +116,29 @@ def residual(data: dict[str, np.ndarray], actions: np.ndarray) -> float:
     return float(reference.kkt_residual(**data, actions=actions, alpha=ALPHA, trajectory=TRAJECTORY).max())
 
 
-def solvers(repeats: int, threads: int) -> None:
+def solvers(watch: Stopwatch, threads: int) -> None:
     torch.set_num_threads(1)  # qpth's matrices are too small for two; the box QP divides the samples itself
+    solve_proxqp = proxsuite.proxqp.dense.solve_in_parallel
     for batch, label in ((25, "batch of 25"), (1, "single sample")):
         data = problem(batch)
-        solution = box(data, threads)
-        ours = milliseconds(lambda data=data: box(data, threads), repeats)
-        solve = proxqp(data, threads, 1e-6)
-        solve()
-        theirs = statistics.median(float(solve()) for _ in range(repeats))  # type: ignore[arg-type]
-        third = qpth(data, backward=False)
-        slow = milliseconds(third, max(2, repeats // 10))
-        print(
-            f"{label:15s} active {np.abs(solution.active).mean():4.0%}  residual {residual(data, solution.actions):.0e}"
-        )
+        solution, slowly = box(data, threads), qpth(data, backward=False)
+        ours = watch.milliseconds(lambda data=data: box(data, threads))
+        theirs = watch.milliseconds(solve_proxqp, prepare=lambda data=data: (proxqp_problems(data), threads))
+        slow = watch.milliseconds(slowly, slow=True)
+        active, error = np.abs(solution.active).mean(), residual(data, solution.actions)
+        print(f"{label:15s} active {active:4.0%}, residual {error:.0e}", flush=True)
         print(f"{'':15s} box QP {ours:8.2f} ms   ProxQP {theirs:8.2f} ms = {theirs / ours:5.1f}x", end="   ")
-        print(f"qpth {slow:8.1f} ms = {slow / ours:5.0f}x  (its residual {residual(data, third()):.0e})")  # type: ignore
+        print(f"qpth {slow:8.1f} ms = {slow / ours:5.0f}x", flush=True)
     data = problem(128)
     torch.set_num_threads(threads)
-    ours = milliseconds(box_training(data), max(3, repeats // 4))
+    ours = watch.milliseconds(box_training(data))
     torch.set_num_threads(1)
-    slow = milliseconds(qpth(data, backward=True), 2)
+    slow = watch.milliseconds(qpth(data, backward=True), slow=True)
     print("batch of 128    forward and backward")
-    print(f"{'':15s} box QP {ours:8.2f} ms   {'':26s}   qpth {slow:8.1f} ms = {slow / ours:5.0f}x")
+    print(f"{'':15s} box QP {ours:8.2f} ms   {'':27s}   qpth {slow:8.1f} ms = {slow / ours:5.0f}x", flush=True)
 
 
-def filters(repeats: int) -> None:
+def filters(watch: Stopwatch) -> None:
     layout = ROBOMIMIC_LAYOUT
     rng = np.random.default_rng(0)
     chunk = np.clip(np.cumsum(0.15 * rng.normal(size=(25, 15, layout.size)), axis=1), -1, 1)
@@ -144,7 +147,7 @@ def filters(repeats: int) -> None:
     print("filters         batch of 25, 15 steps, 7 dimensions, one thread")
     for name in FILTERS:
         action_filter = make_filter(name, layout)
-        time_taken = milliseconds(lambda f=action_filter: f(chunk, previous), repeats)
+        time_taken = watch.milliseconds(lambda f=action_filter: f(chunk, previous))
         left = violation(action_filter(chunk, previous), previous, layout).max()
         print(f"{'':15s} {name:12s} {time_taken:8.2f} ms   largest violation {left:.0e}")
 
@@ -153,10 +156,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=50, help="timed repetitions; the median is printed")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for a machine with other work")
     options = parser.parse_args()
-    print(f"T = {HORIZON}, {DIMS} dimensions, bound {BOUND}, float64, {options.threads} threads, medians")
-    solvers(options.repeats, options.threads)
-    filters(options.repeats)
+    watch = Stopwatch(time.perf_counter if options.clock == "wall" else time.process_time, options.repeats)
+    print(f"T = {HORIZON}, {DIMS} dimensions, bound {BOUND}, float64, {options.threads} threads", end=", ")
+    print(f"medians of {options.clock} time")
+    solvers(watch, options.threads)
+    filters(watch)
 
 
 if __name__ == "__main__":
