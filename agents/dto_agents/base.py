@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Agent(Protocol):
         """Begin one episode per seed; all randomness of episode ``b`` comes from ``seeds[b]``."""
         ...
 
-    def act(self, observations: np.ndarray) -> np.ndarray:
+    def act(self, observations: Any) -> np.ndarray:
         """Choose actions.
 
         Args:
@@ -63,7 +63,7 @@ class FilteredAgent:
         self.base.reset(seeds)
         self._previous = None
 
-    def act(self, observations: np.ndarray) -> np.ndarray:
+    def act(self, observations: Any) -> np.ndarray:
         """The base's chunk after the filter, float32, in the environment's action units."""
         return self.apply(action_chunk(self.base.act(observations)))
 

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 import gymnasium
+
 from dto_agents import catalogue
 from dto_agents.zoo import DamagedWeightsError, MissingWeightsError
-
 from dto_envs.registry import EnvRow, MissingExtraError, UnknownEnvError, row
 from dto_eval.boards.guard import (
     MAX_EPISODES,

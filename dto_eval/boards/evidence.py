@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dto_agents.simple import RandomAgent
 from pydantic import ValidationError
 
+from dto_agents.simple import RandomAgent
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 from dto_envs.smoothness import VIOLATION_TOLERANCE

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from dto_agents.zoo import task_name
 
+from dto_agents.zoo import task_name
 from dto_envs.registry import EnvRow
 from dto_eval.boards.checks import (
     check_initial_states,

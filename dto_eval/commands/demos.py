@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from dto_agents.demos.dataset import environment_of, load_demonstrations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+
+from dto_agents.demos.dataset import environment_of, load_demonstrations
 
 if TYPE_CHECKING:
     from dto_agents.demos.collect import Progress

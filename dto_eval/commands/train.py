@@ -82,6 +82,7 @@ def run(options: Train, console: Console) -> Path:
         raise ValueError(f"--steps must be at least 1, but is {options.steps}")
 
     import torch
+
     from dto_agents.demos.dataset import load_demonstrations
 
     torch.set_num_threads(1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from dto_agents.demos.dataset import Demonstrations, Episode
 from dto_agents.diffog.recipe import FilterRecipe
 from dto_agents.diffusion.recipe import DiffusionRecipe

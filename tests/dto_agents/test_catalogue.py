@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from dto_agents import zoo
 from dto_agents.base import FilteredAgent
 from dto_agents.catalogue import (
@@ -17,7 +18,6 @@ from dto_agents.catalogue import (
     make_agent,
     members,
 )
-
 from dto_envs.registry import row
 
 PUSHT = "dto/PushT-v0"

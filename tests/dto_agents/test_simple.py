@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dto_agents.simple import HoldAgent, RandomAgent
 
+from dto_agents.simple import HoldAgent, RandomAgent
 from dto_envs.registry import row
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from dto_agents.training import Plan, TrainingError, fit
 from safetensors import safe_open
 from torch import nn
+
+from dto_agents.training import Plan, TrainingError, fit
 
 PLAN = Plan(steps=40, learning_rate=0.05, warmup_steps=4, checkpoints=8, keep=3)
 

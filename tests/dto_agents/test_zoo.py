@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from dto_agents import zoo
 
+from dto_agents import zoo
 from dto_envs.registry import UnknownEnvError
 
 PUSHT = "dto/PushT-v0"

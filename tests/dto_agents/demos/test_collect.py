@@ -7,6 +7,7 @@ import gymnasium
 import h5py
 import numpy as np
 import pytest
+
 from dto_agents.demos.collect import Collection, collect, record_episode
 from dto_agents.demos.dataset import DemonstrationError, load_demonstrations
 from dto_agents.experts import make_expert

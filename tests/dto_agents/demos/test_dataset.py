@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import zarr
+
 from dto_agents.demos.dataset import DemonstrationError, environment_of, load_demonstrations
 
 LIFT = "dto/Lift-v0"

@@ -3,6 +3,7 @@ import os
 import h5py
 import numpy as np
 import pytest
+
 from dto_agents.demos.dataset import DemonstrationError, load_demonstrations
 from dto_agents.demos.importing import import_demonstrations
 

@@ -3,6 +3,7 @@ import json
 import h5py
 import numpy as np
 import pytest
+
 from dto_agents.demos.dataset import FORMATS, load_demonstrations
 from dto_agents.demos.robomimic import Recording, write_demo, write_file
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from dto_agents.demos.dataset import Demonstrations, Episode
 from dto_agents.demos.plot import plot_demonstrations
 from dto_agents.demos.statistics import describe, pooled_differences

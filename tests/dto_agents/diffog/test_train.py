@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from dto_agents import zoo
 from dto_agents.diffog.policy import load_filter, make_layer
 from dto_agents.diffog.recipe import FilterRecipe, recipe_for
 from dto_agents.diffog.train import imitation_loss, nearest, sample_base, train_filter
 from dto_agents.diffusion.policy import load_policy
-
 from dto_envs.actions import plain_layout
 from dto_envs.registry import row
 

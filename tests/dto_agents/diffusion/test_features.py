@@ -6,13 +6,13 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from dto_agents.diffusion.features import feature_size, features
-from dto_agents.diffusion.recipe import RECIPES
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import dto_envs  # noqa: F401
+from dto_agents.diffusion.features import feature_size, features
+from dto_agents.diffusion.recipe import RECIPES
 
 
 @given(seed=st.integers(0, 2**31), sign=st.sampled_from([-1.0, 1.0]))

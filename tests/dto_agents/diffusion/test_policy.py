@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from dto_agents import zoo
 from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.diffusion.policy import DiffusionPolicy, build_policy, load_policy, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
 from dto_agents.diffusion.train import make_windows, noise_loss
 from dto_agents.diffusion.windows import Range
-
 from dto_envs.registry import row
 
 LAYOUT = row("dto/PushT-v0").layout

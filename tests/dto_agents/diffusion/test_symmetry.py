@@ -7,11 +7,11 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 import pytest
+
+import dto_envs  # noqa: F401
 from dto_agents.demos.dataset import Demonstrations, Episode
 from dto_agents.diffusion.symmetry import mirror
 from dto_agents.diffusion.train import make_windows
-
-import dto_envs  # noqa: F401
 from dto_envs.registry import row
 
 PUSHT = "dto/PushT-v0"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from dto_agents.demos.dataset import Episode
-from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, window_indices
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dto_agents.demos.dataset import Episode
+from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, window_indices
 
 
 def test_start_and_end_are_padded_by_repeating():

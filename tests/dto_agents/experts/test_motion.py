@@ -2,9 +2,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
+
 from dto_agents.experts.motion import Hand, MotionStyle
 from dto_agents.experts.scene import Goal, Scene, pointing_down
-from scipy.spatial.transform import Rotation
 
 STEADY = MotionStyle(
     slowest=1.0, fastest=1.0, linear_tremor=0, rotational_tremor=0, pause_rate=0, aim_error=0, slip_rate=0

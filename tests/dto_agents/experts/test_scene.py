@@ -1,9 +1,10 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from dto_agents.experts.scene import nearest, pointing_down, see, wrap
 from hypothesis import given
 from scipy.spatial.transform import Rotation
+
+from dto_agents.experts.scene import nearest, pointing_down, see, wrap
 
 angles = st.floats(-20, 20)
 

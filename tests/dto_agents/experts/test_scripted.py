@@ -5,14 +5,14 @@ import dataclasses
 import gymnasium
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
+
+import dto_envs  # noqa: F401
 from dto_agents.experts import EXPERTS, make_expert
 from dto_agents.experts.can import COMPARTMENT
 from dto_agents.experts.motion import MotionStyle
 from dto_agents.experts.scene import DOWN
 from dto_agents.experts.square import GRASP, PEG
-from scipy.spatial.transform import Rotation
-
-import dto_envs  # noqa: F401
 
 CALM = MotionStyle(linear_tremor=0.02, rotational_tremor=0.002, pause_rate=0, slip_rate=0)
 

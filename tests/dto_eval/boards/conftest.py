@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dto_agents import zoo
 
+from dto_agents import zoo
 from dto_envs.registry import row
 from dto_eval.evaluate import resolve_protocol
 from dto_eval.records import Episode, Member, Protocol, Provenance, Run

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dto_agents.simple import RandomAgent
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dto_agents.simple import RandomAgent
 from dto_eval.boards.evidence import RESOLUTION, _fold, _unfold, read_run, write_submission
 from dto_eval.boards.guard import RefusedError
 from dto_eval.boards.submit import admitted, read_submission, submit

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dto_agents.simple import HoldAgent
 
+from dto_agents.simple import HoldAgent
 from dto_eval.boards.guard import RefusedError
 from dto_eval.boards.submit import submit
 from dto_eval.boards.verify import check_agent, read_recorded, sample_shards, verify

@@ -1,9 +1,9 @@
 import h5py
 import numpy as np
 import pytest
+
 from dto_agents.demos.dataset import FORMATS
 from dto_agents.demos.robomimic import Recording, write_demo, write_file
-
 from dto_eval.commands.demos import default_path, main
 
 
