@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -68,12 +68,15 @@ class FilterRecipe:
             raise ValueError(f"a width of {self.width} cannot be split into {self.heads} heads")
 
 
+_TRANSFORMER = FilterRecipe(linked=True, executed_weight=8.0)
+_MATRIX = FilterRecipe(source="matrix", linked=True, executed_weight=8.0, learning_rate=1e-2, steps=400)
+
 RECIPES: Mapping[str, FilterRecipe] = MappingProxyType(
     {
-        "diffog": FilterRecipe(linked=True, executed_weight=8.0),
-        "diffog-refine": FilterRecipe(inputs="refine", linked=True, executed_weight=8.0),
-        "matrix": FilterRecipe(source="matrix", learning_rate=1e-2, steps=400),
-        "matrix-refine": FilterRecipe(source="matrix", inputs="refine", learning_rate=1e-2, steps=400),
+        "diffog": _TRANSFORMER,
+        "diffog-refine": replace(_TRANSFORMER, inputs="refine"),
+        "matrix": _MATRIX,
+        "matrix-refine": replace(_MATRIX, inputs="refine"),
     }
 )
 
