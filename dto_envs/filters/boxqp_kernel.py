@@ -3,6 +3,8 @@
 Unknowns are ``z``: for trajectory dimensions the first step (from the previous action, where there is one) and the
 differences from step to step; for the others the actions themselves. Then ``y = M z + offset`` with ``M`` a cumulative
 sum over time, and every limit is a box on ``z``. Variable ``i = t * D + d`` is dimension ``d`` at step ``t``.
+
+All loops live in one file because numba's cache notices changes only in the file of the function that it compiled.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class Penalty:
     ``c <- c - eta (v_max - v_min)``, until ``|v_max| + |v_min|`` (Euclidean norms over a chunk) falls below the
     tolerance or the iteration limit is reached. It may stop short of the limits;
     :func:`dto_envs.filters.limits.violation` of the result says by how much. Each sample stops on its own, so that
-    its result does not depend on the batch.
+    its result does not depend on the batch. Torch tensors come back differentiable, through every iteration.
     """
 
     def __init__(

@@ -62,6 +62,8 @@ def test_layer_keeps_the_limits_and_agrees_with_its_torch_side(index, linked):
     layer.eval()
     tensor = layer(torch.from_numpy(chunk).float(), None if last is None else torch.from_numpy(last))
     np.testing.assert_allclose(tensor.detach().numpy(), tamed, atol=1e-5)
+    assert tensor.dtype == torch.float32
+    assert violation(tensor.detach().numpy(), last, ROBOMIMIC_LAYOUT).max() <= 1e-6
 
 
 def test_gripper_is_in_the_quadratic_form_alone():
