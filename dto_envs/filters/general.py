@@ -67,7 +67,7 @@ def proxqp(
     import proxsuite
 
     problem = proxsuite.proxqp.dense.QP(h.shape[0], 0, c.shape[0])
-    problem.settings.max_iter = 500
+    problem.settings.max_iter, problem.settings.max_iter_in = 200, 100
     problem.settings.eps_abs, problem.settings.eps_rel = 1e-10, 1e-13
     bounds = np.maximum(low, -UNBOUNDED), np.minimum(high, UNBOUNDED)
     problem.init(h, -a, None, None, c, *bounds)
