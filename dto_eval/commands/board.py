@@ -142,6 +142,7 @@ def _compare(command: Compare) -> int:
 
     from dto_eval.boards.guard import RefusedError, printable
     from dto_eval.comparison import ComparisonError, compare_runs
+    from dto_eval.comparison_tables import differences_table, figures_table, pair_table
     from dto_eval.run_folder import RunFolderError
 
     if len(command.runs) < 2:
@@ -152,7 +153,11 @@ def _compare(command: Compare) -> int:
     except (ComparisonError, RunFolderError) as error:
         raise RefusedError(printable(str(error), 600)) from error
     console = Console(markup=False, emoji=False)
-    console.print(_comparison_table(first, comparisons))
+    if len(others) == 1:
+        console.print(pair_table(first, comparisons[0]))
+    else:
+        console.print(figures_table([first, *others]))
+        console.print(differences_table(comparisons))
     for comparison in comparisons:
         console.print(
             f"{comparison.second}: {comparison.episodes} pairs, {comparison.solved} solved by both, "
@@ -177,39 +182,3 @@ def _load(path: Path) -> Any:
         for key, actions in zip(submission.episodes, submission.actions(), strict=True)
     }
     return FinishedRun(path, submission.run, dict(submission.episodes), actions)
-
-
-def _comparison_table(first: Any, comparisons: list[Any]) -> Any:
-    """Figures of the first run, and what each of the others adds to them."""
-    from rich.table import Table
-
-    from dto_eval.summary import summarize
-
-    summary = summarize(first)
-    solved = "on what both solved: "
-    table = Table(
-        title=f"{first.run.protocol.env_id}: paired differences from {comparisons[0].first}, 95 % intervals",
-        title_justify="left",
-    )
-    table.add_column("")
-    table.add_column(comparisons[0].first, no_wrap=True)
-    for comparison in comparisons:
-        table.add_column(comparison.second)
-    for name in comparisons[0].differences:
-        cells = [_signed(comparison.differences[name]) for comparison in comparisons]
-        table.add_row(name.replace("_", " "), f"{summary[name]['mean']:.4g}", *cells)
-    for name in dict.fromkeys(name for comparison in comparisons for name in comparison.solved_differences):
-        cells = [
-            _signed(comparison.solved_differences[name]) if name in comparison.solved_differences else "-"
-            for comparison in comparisons
-        ]
-        table.add_row(solved + name.replace("_", " "), "", *cells)
-    return table
-
-
-def _signed(interval: Any) -> str:
-    return f"{interval.mean:+.4g} [{interval.lo:+.3g}, {interval.hi:+.3g}]"
-
-
-if __name__ == "__main__":
-    main()
