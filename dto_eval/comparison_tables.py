@@ -17,7 +17,7 @@ def figures_table(runs: Sequence[FinishedRun]) -> Table:
     """A row per run: success (or score, where it leads) with its 95 % interval, smoothness, violations."""
     env_id = runs[0].run.protocol.env_id
     layout = row(env_id).layout
-    headline = {"success": "success_rate"}.get(row(env_id).headline, row(env_id).headline)
+    headline = _headline(env_id)
     table = Table(title=f"{env_id}: means [95 % intervals]", title_justify="left")
     table.add_column("agent", no_wrap=True)
     table.add_column(headline.replace("_", " "), no_wrap=True)
@@ -40,8 +40,7 @@ def figures_table(runs: Sequence[FinishedRun]) -> Table:
 def differences_table(comparisons: Sequence[Comparison]) -> Table:
     """A row per compared run: what it adds to the first run, paired by member and init."""
     first = comparisons[0]
-    headline = "score" if row(first.env_id).headline == "score" else "success_rate"
-    names = (headline, "max_difference", "std_difference")
+    names = (_headline(first.env_id), "max_difference", "std_difference")
     table = Table(title=f"paired differences from {first.first}", title_justify="left")
     table.add_column("agent", no_wrap=True)
     for name in names:
@@ -65,6 +64,11 @@ def pair_table(first: FinishedRun, comparison: Comparison) -> Table:
     for name, difference in comparison.solved_differences.items():
         table.add_row("on what both solved: " + name.replace("_", " "), "", _signed(difference))
     return table
+
+
+def _headline(env_id: str) -> str:
+    """The figure that leads on an environment's tables, by its name in a summary."""
+    return "score" if row(env_id).headline == "score" else "success_rate"
 
 
 def _plain(interval: dict[str, float]) -> str:
