@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -50,6 +51,12 @@ class Plan:
     ema_max: float = 0.9999
     checkpoints: int = 20
     keep: int = 10
+
+    @classmethod
+    def of(cls, recipe: Any) -> Plan:
+        """The plan of a recipe that has these attributes, ``checkpoints`` and ``keep`` apart."""
+        names = ("steps", "learning_rate", "warmup_steps", "weight_decay", "ema_power", "ema_max")
+        return cls(**{name: getattr(recipe, name) for name in names})
 
     def rate(self, step: int) -> float:
         """Learning rate of the step numbered ``step`` from 0."""

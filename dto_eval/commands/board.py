@@ -1,4 +1,4 @@
-"""``dto-board``: submit runs to the leaderboards, verify them, render the boards, compare runs."""
+"""``dto-board``: submit runs to the leaderboards, verify them, render the boards, compare runs, fill weight cards."""
 
 from __future__ import annotations
 
@@ -60,11 +60,22 @@ class Compare:
     """Folders of two or more runs; the first is what the others are compared with."""
 
 
+@dataclass(frozen=True)
+class Card:
+    """Write what a run or submission measured into the cards of the weights that it ran."""
+
+    path: tyro.conf.Positional[Path]
+    """Folder of a run or of a submission."""
+    weights: Path | None = None
+    """Folder with trained weights, laid out as dto-train writes them. Default: those shipped."""
+
+
 Command = (
     Annotated[Submit, tyro.conf.subcommand("submit")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Card, tyro.conf.subcommand("card")]
 )
 
 
@@ -74,11 +85,11 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(command))
 
 
-def run(command: Submit | Verify | Render | Compare) -> int:
+def run(command: Command) -> int:
     """Do what ``command`` asks for and return the exit code: 2 for what is refused, 1 for what differs."""
     from dto_eval.boards.guard import RefusedError, printable
 
-    actions = {Submit: _submit, Verify: _verify, Render: _render, Compare: _compare}
+    actions = {Submit: _submit, Verify: _verify, Render: _render, Compare: _compare, Card: _card}
     try:
         return actions[type(command)](command)
     except RefusedError as error:
@@ -164,6 +175,20 @@ def _compare(command: Compare) -> int:
             f"{comparison.only_first} by the first alone, {comparison.only_second} by it alone",
             highlight=False,
         )
+    return 0
+
+
+def _card(command: Card) -> int:
+    from dto_agents.zoo import DamagedWeightsError, MissingWeightsError
+    from dto_eval.boards.guard import RefusedError
+    from dto_eval.cards import CardError, note_run
+    from dto_eval.run_folder import RunFolderError
+
+    try:
+        for path in note_run(_load(command.path), command.weights):
+            print(f"wrote {path.with_suffix('.json')}")
+    except (CardError, RunFolderError, MissingWeightsError, DamagedWeightsError) as error:
+        raise RefusedError(str(error)) from error
     return 0
 
 

@@ -133,14 +133,7 @@ def train_filter(
     average = fit(
         lambda: make_layer(recipe, layout, targets.shape[1]),
         imitation_loss(inputs, targets, previous, window.n_action_steps, recipe),
-        Plan(
-            steps=recipe.steps,
-            learning_rate=recipe.learning_rate,
-            warmup_steps=recipe.warmup_steps,
-            weight_decay=recipe.weight_decay,
-            ema_power=recipe.ema_power,
-            ema_max=recipe.ema_max,
-        ),
+        Plan.of(recipe),
         seed=seed,
         folder=path.with_suffix(""),
         fingerprint=json.dumps(identity, sort_keys=True),

@@ -140,14 +140,7 @@ def train_diffusion(
     average = fit(
         lambda: make_denoiser(recipe, layout.size, state_size),
         noise_loss(windows, recipe),
-        Plan(
-            steps=recipe.steps,
-            learning_rate=recipe.learning_rate,
-            warmup_steps=recipe.warmup_steps,
-            weight_decay=recipe.weight_decay,
-            ema_power=recipe.ema_power,
-            ema_max=recipe.ema_max,
-        ),
+        Plan.of(recipe),
         seed=seed,
         folder=path.with_suffix(""),
         fingerprint=json.dumps({"seed": seed, "data": windows.data.sha256, **description["recipe"]}, sort_keys=True),
