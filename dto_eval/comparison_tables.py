@@ -62,7 +62,7 @@ def pair_table(first: FinishedRun, comparison: Comparison) -> Table:
     for name, difference in comparison.differences.items():
         table.add_row(name.replace("_", " "), f"{summary[name]['mean']:.4g}", _signed(difference))
     for name, difference in comparison.solved_differences.items():
-        table.add_row("on what both solved: " + name.replace("_", " "), "", _signed(difference))
+        table.add_row("both solved: " + name.replace("_", " "), "", _signed(difference))
     return table
 
 
@@ -76,7 +76,8 @@ def _plain(interval: dict[str, float]) -> str:
 
 
 def _signed(interval: Interval) -> str:
-    return f"{interval.mean:+.4g} [{interval.lo:+.3g}, {interval.hi:+.3g}]"
+    decimals = 1 if abs(interval.mean) >= 1 else 4
+    return f"{interval.mean:+.{decimals}f} [{interval.lo:+.{decimals}f}, {interval.hi:+.{decimals}f}]"
 
 
 def _short(interval: Interval) -> str:

@@ -10,6 +10,7 @@ from dto_eval.boards.ranking import REFERENCES, Board, BoardRow
 
 _COLORS = ("#2f6db5", "#c0392b", "#27864a", "#8e5bb5", "#c77f1a", "#17a2a2", "#7a5230", "#d6639f", "#5c6b73", "#9aab1f")
 _GRAY = "#9a9a9a"
+_TICKS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 _REFERENCE_MARKERS = {"random": "X", "hold": "s"}
 
 
@@ -21,6 +22,7 @@ def plot_board(board: Board, path: Path) -> Path:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
     able = [entry for entry in board.rows if _capable(entry, board)]
     figure = Figure(figsize=(9.5, 4.0), layout="constrained")
@@ -29,6 +31,9 @@ def plot_board(board: Board, path: Path) -> Path:
     for axes, rows in ((everything, board.rows), (close, able)):
         _draw(axes, board, rows)
     everything.set_xscale("symlog", linthresh=0.01)
+    everything.xaxis.set_major_locator(FixedLocator(_TICKS))
+    everything.xaxis.set_minor_locator(NullLocator())
+    everything.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     everything.set_ylim(-0.03, 1.05)
     everything.set_ylabel({"success": "success rate", "score": "mean score"}[board.headline])
     close.margins(0.12)
