@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dto_agents.experts.scene import Goal, Scene
+from dto_agents.experts.scene import Goal, Gripper
 
 # A full deflection asks the controller for this much beyond the pose that the arm has reached.
 LINEAR_STEP = 0.05
@@ -66,21 +66,21 @@ class Hand:
         self._slip = 0
         self._slip_deflection = np.zeros(6)
 
-    def deflect(self, scene: Scene, goal: Goal) -> np.ndarray:
-        """The deflection (6,) in [-1, 1] that takes the gripper from where it is towards ``goal``."""
+    def deflect(self, gripper: Gripper, goal: Goal) -> np.ndarray:
+        """The deflection (6,) in [-1, 1] that takes ``gripper`` towards ``goal``."""
         self._live()
-        deflection = self._intended(scene, goal) * self._speed
+        deflection = self._intended(gripper, goal) * self._speed
         if self._pause:
             deflection = np.zeros(6)
         if self._slip:
             deflection = deflection + self._slip_deflection
         return np.clip(deflection + self._tremor, -1.0, 1.0)
 
-    def _intended(self, scene: Scene, goal: Goal) -> np.ndarray:
+    def _intended(self, gripper: Gripper, goal: Goal) -> np.ndarray:
         style = self._style
         off = np.clip(self._aim * goal.reach, -style.aim_limit, style.aim_limit)
-        error = goal.position + off - scene.tool_position
-        turn = (goal.rotation * scene.tool_rotation.inv()).as_rotvec()
+        error = goal.position + off - gripper.position
+        turn = (goal.rotation * gripper.rotation.inv()).as_rotvec()
         linear = np.clip(style.linear_gain * error / LINEAR_STEP, -1.0, 1.0)
         rotational = style.rotational_gain * turn / ROTATIONAL_STEP
         return np.concatenate([linear, rotational / max(1.0, float(np.abs(rotational).max()))])

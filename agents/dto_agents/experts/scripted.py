@@ -1,4 +1,4 @@
-"""The expert agent: one plan per task, one person's hand per episode."""
+"""The expert agent: a plan per arm, and a person's hand per arm and episode."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from dto_agents.experts import can, lift, square
 from dto_agents.experts.motion import Hand, MotionStyle
-from dto_agents.experts.scene import Goal, Scene, see
+from dto_agents.experts.scene import Goal, Memory, Scene, see
 from dto_agents.simple import state_of
 from dto_envs.registry import row
+
+
+@dataclass(frozen=True)
+class ArmPlan:
+    """What moves one arm.
+
+    Attributes:
+        plan: from what is seen and what is remembered, where this arm's gripper goes.
+        base_yaw: how the robot's base, in whose frame actions are given, is turned about the world's z, in rad.
+    """
+
+    plan: Callable[[Scene, Memory], Goal]
+    base_yaw: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -21,55 +35,68 @@ class ExpertPlan:
     """What an expert knows of its task.
 
     Attributes:
-        plan: from what is seen and whether the fingers were last told to close, where the gripper goes.
-        object_pose: index of the object's position in the state observation.
-        style: how the demonstrations' hand moves.
+        arms: what moves each arm, in the order of their actions.
+        objects: indices of the objects' positions in the state observation.
+        style: how the demonstrations' hands move.
     """
 
-    plan: Callable[[Scene, bool], Goal]
-    object_pose: int
+    arms: tuple[ArmPlan, ...]
+    objects: tuple[int, ...]
     style: MotionStyle = field(default_factory=MotionStyle)
 
 
 EXPERTS: Mapping[str, ExpertPlan] = MappingProxyType(
     {
-        "dto/Lift-v0": ExpertPlan(lift.plan, lift.OBJECT_POSE),
-        "dto/Can-v0": ExpertPlan(can.plan, can.OBJECT_POSE, MotionStyle(fastest=0.85)),
-        "dto/Square-v0": ExpertPlan(square.plan, square.OBJECT_POSE),
+        "dto/Lift-v0": ExpertPlan((ArmPlan(lift.plan),), lift.OBJECTS),
+        "dto/Can-v0": ExpertPlan((ArmPlan(can.plan),), can.OBJECTS, MotionStyle(fastest=0.85)),
+        "dto/Square-v0": ExpertPlan((ArmPlan(square.plan),), square.OBJECTS),
     }
 )
 
 
 class ScriptedExpert:
-    """An agent that acts from the current state observation alone, one action at a time."""
+    """An agent that acts on the current state observation, one action at a time, and remembers next to nothing."""
 
     def __init__(self, expert: ExpertPlan, style: MotionStyle | None = None) -> None:
         """Make an expert.
 
         Args:
             expert: the task.
-            style: how the hand moves; None for the style of the demonstrations.
+            style: how the hands move; None for the style of the demonstrations.
         """
         self._expert = expert
         self._style = style or expert.style
-        self._hands: list[Hand] = []
-        self._closing: list[bool] = []
+        self._hands: list[list[Hand]] = []
+        self._memories: list[list[Memory]] = []
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin one episode per seed."""
-        self._hands = [Hand(self._style, np.random.default_rng(seed)) for seed in seeds]
-        self._closing = [False] * len(seeds)
+        arms = range(len(self._expert.arms))
+        # The first arm's generator is that of experts with one arm.
+        self._hands = [
+            [Hand(self._style, np.random.default_rng((seed, arm) if arm else seed)) for arm in arms] for seed in seeds
+        ]
+        self._memories = [[Memory()] * len(arms) for _ in seeds]
 
     def act(self, observations: Any) -> np.ndarray:
-        """Actions (B, 1, 7) float32 for state observations (B, D), or a dictionary with them as "state"."""
+        """Actions (B, 1, 7 per arm) float32 for state observations (B, D), or a dictionary with them as "state"."""
         return np.stack([self._act(index, observation) for index, observation in enumerate(state_of(observations))])
 
-    def _act(self, index: int, observation: np.ndarray) -> np.ndarray:
-        scene = see(np.asarray(observation, dtype=np.float64), self._expert.object_pose)
-        goal = self._expert.plan(scene, self._closing[index])
-        self._closing[index] = goal.close
-        deflection = self._hands[index].deflect(scene, goal)
-        return np.append(deflection, 1.0 if goal.close else -1.0).astype(np.float32)[None]
+    def _act(self, episode: int, observation: np.ndarray) -> np.ndarray:
+        arms = self._expert.arms
+        scene = see(np.asarray(observation, dtype=np.float64), self._expert.objects, len(arms))
+        actions = [self._move(episode, index, arm, scene) for index, arm in enumerate(arms)]
+        return np.concatenate(actions).astype(np.float32)[None]
+
+    def _move(self, episode: int, index: int, arm: ArmPlan, scene: Scene) -> np.ndarray:
+        """The action (7,) of one arm."""
+        memories = self._memories[episode]
+        goal = arm.plan(scene, memories[index])
+        memories[index] = memories[index].after(goal)
+        deflection = self._hands[episode][index].deflect(scene.grippers[index], goal)
+        if arm.base_yaw:
+            deflection = Rotation.from_rotvec([0.0, 0.0, -arm.base_yaw]).apply(deflection.reshape(2, 3)).ravel()
+        return np.append(deflection, 1.0 if goal.close else -1.0)
 
 
 def make_expert(env_id: str, style: MotionStyle | None = None) -> ScriptedExpert:

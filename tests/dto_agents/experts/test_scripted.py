@@ -11,7 +11,8 @@ import dto_envs  # noqa: F401
 from dto_agents.experts import EXPERTS, make_expert
 from dto_agents.experts.can import COMPARTMENT
 from dto_agents.experts.motion import MotionStyle
-from dto_agents.experts.scene import DOWN
+from dto_agents.experts.scene import DOWN, Goal, Memory
+from dto_agents.experts.scripted import ArmPlan, ExpertPlan, ScriptedExpert
 from dto_agents.experts.square import GRASP, PEG
 
 CALM = MotionStyle(linear_tremor=0.02, rotational_tremor=0.002, pause_rate=0, slip_rate=0)
@@ -91,7 +92,7 @@ def test_fingers_that_closed_on_nothing_open_again():
     world = World("Square", np.array([-0.112, 0.16, 0.83]), Rotation.identity(), GRASP, 0.032)
     expert = make_expert("dto/Square-v0", CALM)
     expert.reset([0])
-    expert._closing = [True]
+    expert._memories = [[Memory(closing=True)]]
     world.tool, world.opening = world.object_position + GRASP, 0.0
     assert expert.act(world.observation()[None])[0, 0, 6] == -1.0
 
@@ -107,6 +108,25 @@ def test_an_episode_does_not_depend_on_its_neighbours():
         np.testing.assert_array_equal(both[1], alone.act(worlds[1].observation()[None])[0])
         for world, action in zip(worlds, both[:, 0], strict=True):
             world.step(action.astype(np.float64))
+
+
+def test_each_arm_moves_in_the_frame_of_its_own_base():
+    def reach_along_x(scene, memory):
+        return Goal(np.array([1.0, 0.0, 0.0]), DOWN, close=False, reach=0.0)
+
+    def turn_about_x_and_close(scene, memory):
+        return Goal(np.zeros(3), Rotation.from_rotvec([0.5, 0.0, 0.0]) * DOWN, close=True, reach=0.0)
+
+    still = MotionStyle(
+        slowest=1.0, fastest=1.0, linear_tremor=0, rotational_tremor=0, pause_rate=0, aim_error=0, slip_rate=0
+    )
+    arms = (ArmPlan(reach_along_x, base_yaw=np.pi / 2), ArmPlan(turn_about_x_and_close, base_yaw=-np.pi / 2))
+    expert = ScriptedExpert(ExpertPlan(arms, objects=(), style=still))
+    expert.reset([0])
+    observation = np.concatenate([np.zeros(3), DOWN.as_quat(), np.zeros(2)] * 2)
+    first, second = expert.act(observation[None])[0, 0].reshape(2, 7)
+    np.testing.assert_allclose(first, [0, -1, 0, 0, 0, 0, -1], atol=1e-6)
+    np.testing.assert_allclose(second, [0, 0, 0, 0, still.rotational_gain, 0, 1], atol=1e-6)
 
 
 def test_tasks_without_an_expert_are_refused():
