@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -64,6 +64,18 @@ ROBOMIMIC_LAYOUT = ActionLayout(
     groups=(("linear", (0, 1, 2)), ("rotational", (3, 4, 5))),
 )
 
+# Two arms, one after the other: each a velocity of its hand in the frame of its own base, then its gripper.
+TWO_ARM_LAYOUT = replace(
+    ROBOMIMIC_LAYOUT,
+    names=tuple(f"robot{arm}_{name}" for arm in (0, 1) for name in ROBOMIMIC_LAYOUT.names),
+    trajectory=(0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12),
+    low=(-1.0,) * 14,
+    high=(1.0,) * 14,
+    units=ROBOMIMIC_LAYOUT.units * 2,
+    scale=ROBOMIMIC_LAYOUT.scale * 2,
+    groups=(("linear", (0, 1, 2, 7, 8, 9)), ("rotational", (3, 4, 5, 10, 11, 12))),
+)
+
 # The range of the recorded human actions is 12 to 511 and 25 to 511 px, so that the bound of 0.05 is the paper's
 # [12.475, 12.15] px. Table XI gives the tolerance in px: 0.1 px is 4e-4 of half that range.
 PUSHT_LAYOUT = ActionLayout(
@@ -81,13 +93,13 @@ PUSHT_LAYOUT = ActionLayout(
 )
 
 
-def _robomimic(task: str) -> EnvRow:
+def _robomimic(task: str, *, layout: ActionLayout = ROBOMIMIC_LAYOUT, horizon: int = 400) -> EnvRow:
     return EnvRow(
         id=f"dto/{task}-v0",
         entry_point="dto_envs.robomimic:RobomimicEnv",
         kwargs=MappingProxyType({"task": task}),
-        layout=ROBOMIMIC_LAYOUT,
-        horizon=400,
+        layout=layout,
+        horizon=horizon,
         extra="robomimic",
     )
 
@@ -99,6 +111,7 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
             _robomimic("Lift"),
             _robomimic("Can"),
             _robomimic("Square"),
+            _robomimic("ToolHang", horizon=700),
             EnvRow(
                 id="dto/PushT-v0",
                 entry_point="dto_envs.pusht:PushTEnv",

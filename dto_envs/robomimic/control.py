@@ -1,4 +1,4 @@
-"""Operational-space control of one arm and its gripper, compiled together with the physics steps of an action.
+"""Operational-space control of arms and their grippers, compiled together with the physics steps of an action.
 
 The control law is Khatib's (1987) as robosuite's OSC_POSE controller has it: a critically damped spring of stiffness
 150 pulls the grip site to the goal pose, position and orientation decoupled, and the null space holds a posture. Here a
@@ -210,64 +210,69 @@ def arm_mass_matrix(
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def execute(
-    model_address, data_address, steps, site, arm, tree, state, ctrl, ctrl_range, delta, turn, base, posture, fingers
+    model_address, data_address, steps, arms, tree, state, ctrl, ctrl_range, deltas, turns, bases, postures, fingers
 ):
-    """Execute one action: ``steps`` physics steps under control towards one goal.
+    """Execute one action: ``steps`` physics steps under control, each of ``A`` arms of ``n`` joints towards one goal.
+
+    All torques of a physics step are computed between its two halves, so the order of the arms does not matter.
 
     Args:
         model_address: address of the mjModel.
         data_address: address of the mjData.
         steps: number of physics steps.
-        site: id of the grip site.
-        arm: (joint positions, degrees of freedom, actuators of the arm, actuators of the fingers), index arrays.
-        tree: (dof_Madr, dof_parentid, index of each degree of freedom within the arm or -1).
-        state: (qpos, qvel, qM, qfrc_bias, position and rotation (3, 3) of the grip site), views of MuJoCo's data.
+        arms: index arrays with a row per arm: (joint positions (A, n), degrees of freedom (A, n), actuators of the arms
+            (A, n), actuators of the fingers (A, f), grip sites (A,), index within its arm of each of the model's
+            degrees of freedom or -1 (A, nv)).
+        tree: (dof_Madr, dof_parentid).
+        state: (qpos, qvel, qM, qfrc_bias, site_xpos, site_xmat), views of MuJoCo's data.
         ctrl: view of MuJoCo's controls.
         ctrl_range: (nu, 2) lowest and highest controls.
-        delta: (3,) wanted translation from the achieved position in the base frame, m.
-        turn: (3, 3) wanted rotation from the achieved orientation, in the base frame.
-        base: (position (3,), rotation (3, 3)) of the base frame in the world; it does not move.
-        posture: (n,) joint angles that the null space holds, rad.
-        fingers: controls of the finger actuators.
+        deltas: (A, 3) wanted translations from the achieved positions in the base frames, m.
+        turns: (A, 3, 3) wanted rotations from the achieved orientations, in the base frames.
+        bases: (A, 3, 3) orientations of the base frames in the world; they do not move.
+        postures: (A, n) joint angles that the null spaces hold, rad.
+        fingers: (A, f) controls of the finger actuators.
     """
-    joint_address, dofs, motors, finger_motors = arm
-    row_start, parent, column = tree
-    qpos, qvel, sparse_mass, bias, position, rotation = state
-    base_position, base_rotation = base
-    n = dofs.shape[0]
+    joint_address, dofs, motors, finger_motors, sites, columns = arms
+    row_start, parent = tree
+    qpos, qvel, sparse_mass, bias, site_positions, site_rotations = state
+    count, n = dofs.shape
     translation_jacobian = np.empty((3, qvel.shape[0]))
     rotation_jacobian = np.empty((3, qvel.shape[0]))
     jacobian = np.empty((6, n))
     mass = np.empty((n, n))
     joints, velocities, torques = np.empty(n), np.empty(n), np.empty(n)
     pull = np.empty(6)
-    goal_position, goal_rotation = np.empty(3), np.empty((3, 3))
+    goal_positions, goal_rotations = np.empty((count, 3)), np.empty((count, 3, 3))
     for step in range(steps):
         _step_first_half(model_address, data_address)
-        _site_jacobian(
-            model_address, data_address, translation_jacobian.ctypes.data, rotation_jacobian.ctypes.data, site
-        )
-        for i in range(n):
-            joints[i] = qpos[joint_address[i]]
-            velocities[i] = qvel[dofs[i]]
-            for r in range(3):
-                jacobian[r, i] = translation_jacobian[r, dofs[i]]
-                jacobian[3 + r, i] = rotation_jacobian[r, dofs[i]]
-        if step == 0:
-            set_goal(position, rotation, delta, turn, base_position, base_rotation, goal_position, goal_rotation)
-        arm_mass_matrix(sparse_mass, row_start, parent, dofs, column, mass)
-        spring(position, rotation, goal_position, goal_rotation, jacobian, velocities, pull)
-        operational_space_torques(mass, jacobian, joints, velocities, posture, pull, torques)
-        for i in range(n):
-            low, high = ctrl_range[motors[i], 0], ctrl_range[motors[i], 1]
-            ctrl[motors[i]] = min(max(torques[i] + bias[dofs[i]], low), high)
-        for i in range(finger_motors.shape[0]):
-            ctrl[finger_motors[i]] = fingers[i]
+        for a in range(count):
+            position, rotation = site_positions[sites[a]], site_rotations[sites[a]].reshape(3, 3)
+            _site_jacobian(
+                model_address, data_address, translation_jacobian.ctypes.data, rotation_jacobian.ctypes.data, sites[a]
+            )
+            for i in range(n):
+                joints[i] = qpos[joint_address[a, i]]
+                velocities[i] = qvel[dofs[a, i]]
+                for r in range(3):
+                    jacobian[r, i] = translation_jacobian[r, dofs[a, i]]
+                    jacobian[3 + r, i] = rotation_jacobian[r, dofs[a, i]]
+            if step == 0:
+                set_goal(position, rotation, deltas[a], turns[a], bases[a], goal_positions[a], goal_rotations[a])
+            arm_mass_matrix(sparse_mass, row_start, parent, dofs[a], columns[a], mass)
+            spring(position, rotation, goal_positions[a], goal_rotations[a], jacobian, velocities, pull)
+            operational_space_torques(mass, jacobian, joints, velocities, postures[a], pull, torques)
+            for i in range(n):
+                motor = motors[a, i]
+                low, high = ctrl_range[motor, 0], ctrl_range[motor, 1]
+                ctrl[motor] = min(max(torques[i] + bias[dofs[a, i]], low), high)
+            for i in range(finger_motors.shape[1]):
+                ctrl[finger_motors[a, i]] = fingers[a, i]
         _step_second_half(model_address, data_address)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def set_goal(position, rotation, delta, turn, base_position, base_rotation, goal_position, goal_rotation):
+def set_goal(position, rotation, delta, turn, base_rotation, goal_position, goal_rotation):
     """Write the goal pose in the world: the achieved one, moved by ``delta`` and turned by ``turn`` in the base."""
     for r in range(3):
         goal_position[r] = position[r]
@@ -297,6 +302,8 @@ class ArmIndices:
         finger_motors: actuators of the fingers.
         grip_site: name of the site that is controlled.
         base_site: name of the site whose frame actions are given in.
+        hand_body: name of the body whose orientation is the end effector's.
+        finger_positions: addresses of the fingers' joints in qpos.
     """
 
     positions: tuple[int, ...]
@@ -305,53 +312,62 @@ class ArmIndices:
     finger_motors: tuple[int, ...]
     grip_site: str
     base_site: str
+    hand_body: str
+    finger_positions: tuple[int, ...]
 
 
 class ArmControl:
-    """Executes actions on one simulation and remembers what a controller does: the fingers' command and the posture."""
+    """Executes actions on one simulation and remembers what controllers do: the fingers' commands and the postures."""
 
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, indices: ArmIndices, steps: int) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, data: mujoco.MjData, arms: tuple[ArmIndices, ...], physics_steps: int
+    ) -> None:
         """Bind the compiled loop to a simulation.
 
         Args:
             model: compiled model.
             data: its simulation state, forwarded once.
-            indices: where the arm is.
-            steps: physics steps per action.
+            arms: where each arm is, in the order of the actions.
+            physics_steps: physics steps per action.
         """
         self._owners = (model, data)
-        column = np.full(model.nv, -1, dtype=np.int64)
-        column[list(indices.dofs)] = np.arange(len(indices.dofs))
-        arm = tuple(
-            np.array(part, dtype=np.int64)
-            for part in (indices.positions, indices.dofs, indices.motors, indices.finger_motors)
+        positions, dofs, motors, finger_motors = (
+            np.array([getattr(arm, part) for arm in arms], dtype=np.int64)
+            for part in ("positions", "dofs", "motors", "finger_motors")
         )
-        tree = (model.dof_Madr, model.dof_parentid, column)
-        grip, base = data.site(indices.grip_site), data.site(indices.base_site)
-        state = (data.qpos, data.qvel, data.qM, data.qfrc_bias, grip.xpos, grip.xmat.reshape(3, 3))
-        self._joint_positions = arm[0]
-        self._fixed = (model._address, data._address, steps, np.int32(grip.id), arm, tree, state)
+        columns = np.full((len(arms), model.nv), -1, dtype=np.int64)
+        for row, arm in zip(columns, arms, strict=True):
+            row[list(arm.dofs)] = np.arange(len(arm.dofs))
+        sites = np.array([model.site(arm.grip_site).id for arm in arms], dtype=np.int32)
+        indices = (positions, dofs, motors, finger_motors, sites, columns)
+        tree = (model.dof_Madr, model.dof_parentid)
+        state = (data.qpos, data.qvel, data.qM, data.qfrc_bias, data.site_xpos, data.site_xmat)
+        self._joint_positions = positions
+        self._fixed = (model._address, data._address, physics_steps, indices, tree, state)
         self._controls = (data.ctrl, model.actuator_ctrlrange)
-        self._base = (np.array(base.xpos), np.array(base.xmat).reshape(3, 3))
-        self._finger_range = model.actuator_ctrlrange[arm[3]].copy()
+        self._bases = np.array([data.site(arm.base_site).xmat.reshape(3, 3) for arm in arms])
+        self._finger_range = model.actuator_ctrlrange[finger_motors]
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past: the fingers' command returns to the middle and the posture becomes the current one."""
-        self.finger_command = np.zeros(2)
-        self.posture = self._owners[1].qpos[self._joint_positions].copy()
+        """Forget the past: the fingers' commands return to the middle and the postures become the current ones."""
+        self.finger_commands = np.zeros((len(self._bases), 2))
+        self.postures = self._owners[1].qpos[self._joint_positions]
 
     def execute(self, action: np.ndarray) -> None:
-        """Execute one action (7,): translation, rotation vector and gripper in [-1, 1], clipped where beyond.
+        """Execute one action, (7,) per arm: translation, rotation vector and gripper in [-1, 1], clipped where beyond.
 
         The gripper's number matters by its sign alone; it moves the fingers' command by 0.2 towards closed or open.
         """
-        scaled = np.clip(action[:6], -1.0, 1.0) * MAX_DELTA
-        moved = self.finger_command + np.array([-1.0, 1.0]) * GRIPPER_SPEED * np.sign(action[6])
-        self.finger_command = np.clip(moved, -1.0, 1.0)
-        low, high = self._finger_range[:, 0], self._finger_range[:, 1]
-        fingers = np.clip(0.5 * (high + low) + 0.5 * (high - low) * self.finger_command, low, high)
-        execute(*self._fixed, *self._controls, scaled[:3], rotation(scaled[3:]), self._base, self.posture, fingers)
+        actions = action.reshape(-1, 7)
+        scaled = np.clip(actions[:, :6], -1.0, 1.0) * MAX_DELTA
+        turns = np.array([rotation(vector) for vector in scaled[:, 3:]])
+        moved = self.finger_commands + np.array([-1.0, 1.0]) * GRIPPER_SPEED * np.sign(actions[:, 6:])
+        self.finger_commands = np.clip(moved, -1.0, 1.0)
+        low, high = self._finger_range[..., 0], self._finger_range[..., 1]
+        fingers = np.clip(0.5 * (high + low) + 0.5 * (high - low) * self.finger_commands, low, high)
+        deltas = np.ascontiguousarray(scaled[:, :3])
+        execute(*self._fixed, *self._controls, deltas, turns, self._bases, self.postures, fingers)
 
 
 def rotation(vector: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The Gymnasium environment over robosuite's Lift, PickPlaceCan and NutAssemblySquare."""
+"""The Gymnasium environment over the tasks of robosuite that robomimic uses."""
 
 from __future__ import annotations
 
@@ -10,19 +10,11 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from dto_envs.registry import ROBOMIMIC_LAYOUT
+from dto_envs.registry import row
 from dto_envs.robomimic.build import TASKS, scene
 from dto_envs.robomimic.control import ArmControl
-from dto_envs.robomimic.rendering import (
-    CAMERAS,
-    FRAME_SIZE,
-    IMAGE_SIZE,
-    fixed_camera,
-    onlooker,
-    open_window,
-    painter,
-)
-from dto_envs.robomimic.sensing import StateReader, SuccessCheck, robosuite_state_vector
+from dto_envs.robomimic.rendering import FRAME_SIZE, fixed_camera, onlooker, open_window, painter
+from dto_envs.robomimic.sensing import StateReader, robosuite_state_vector
 from dto_envs.robomimic.window import adopt, restart_controller
 
 CONTROL_TIMESTEP = 0.05
@@ -30,18 +22,20 @@ OBS_TYPES = ("state", "image", "state_image")
 
 
 class RobomimicEnv(gymnasium.Env):
-    """One of robomimic's single-arm tasks: a Panda that lifts a cube, sorts a can or puts a square nut on its peg.
+    """One of robomimic's tasks: Pandas that lift a cube, sort a can, put a nut on its peg, or hang a tool on a frame.
 
     An action is 7 numbers in [-1, 1]: a translation of up to 0.05 m, a rotation vector of up to 0.5 rad, both in the
     robot's base frame (parallel to the world's) and relative to the pose reached so far, and the gripper (+1 closes).
 
     State observations are robomimic's low-dimensional ones, float64: robosuite's object-state, then position (m) and
     quaternion (xyzw) of the end effector in the world frame, then the two finger positions (m). Square and Can: 14 + 3
-    + 4 + 2 = 23, Lift: 10 + 9 = 19. As in robosuite and so in robomimic's data sets, the object's pose relative to the
-    gripper (the first 7 numbers of Square and Can) uses the object's pose of the step before, and is zero at reset.
+    + 4 + 2 = 23, Lift: 10 + 9 = 19, ToolHang: 44 + 9 = 53. As in robosuite and so in robomimic's data sets, an object's
+    pose relative to the gripper (the first 7 numbers of Square and Can) uses the object's pose of the step before, and
+    is zero at reset.
 
-    Image observations are a dictionary of robomimic's two cameras, ``agentview`` and ``robot0_eye_in_hand``, each (84,
-    84, 3) uint8, upright; with ``obs_type="state_image"`` it holds the state vector as ``state`` as well.
+    Image observations are a dictionary of robomimic's cameras for the task, such as ``agentview`` and
+    ``robot0_eye_in_hand``, each (84, 84, 3) uint8, (240, 240, 3) for ToolHang, upright; with ``obs_type="state_image"``
+    it holds the state vector as ``state`` as well.
 
     ``reset(seed=s)`` gives the state that robosuite's hard reset gives under ``numpy.random.default_rng(s)``, in any
     process and after any history, at the cost of a soft reset; the size of Lift's cube is part of it.
@@ -69,7 +63,7 @@ class RobomimicEnv(gymnasium.Env):
         """Bind to this process's simulator of the task, which the first environment builds in a second or two.
 
         Args:
-            task: "Lift", "Can" or "Square".
+            task: "Lift", "Can", "Square" or "ToolHang".
             obs_type: what an observation holds: "state" (needs no OpenGL), "image" or "state_image".
             render_mode: None, "rgb_array" for frames of 512 x 512, or "human" for a window.
             terminate_on_success: end the episode at success; False to run on to the horizon.
@@ -88,16 +82,16 @@ class RobomimicEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success
         self.fast = fast
-        self.action_layout = ROBOMIMIC_LAYOUT
+        self.action_layout = row(f"dto/{task}-v0").layout
+        self._task = TASKS[task]
         self._scene = scene(task)
-        self._box = None if TASKS[task].box is None else np.array(TASKS[task].box_range).mean() * np.ones(3)
+        self._size = None if self._task.sampled is None else self._task.sampled.middle()
         model = self.model
         self.data = mujoco.MjData(model)
         mujoco.mj_forward(model, self.data)
-        self._control = ArmControl(model, self.data, self._scene.arm, round(CONTROL_TIMESTEP / model.opt.timestep))
+        self._control = ArmControl(model, self.data, self._scene.arms, round(CONTROL_TIMESTEP / model.opt.timestep))
         self._reader = StateReader(self._scene, self.data)
-        self._is_success = SuccessCheck(self._scene, self.data)
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (7,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_layout.size,), np.float32)
         self.observation_space = self._make_observation_space(self._reader.read().size)
         self._painter = painter(task) if obs_type != "state" or render_mode == "rgb_array" else None
         self._window = open_window(model, self.data) if render_mode == "human" else None
@@ -106,20 +100,20 @@ class RobomimicEnv(gymnasium.Env):
 
     @property
     def model(self) -> mujoco.MjModel:
-        """MuJoCo's compiled model, which this process's environments of the task share; Lift's cube is set to ours."""
-        if self._box is not None:
-            self._scene.use_box(self._box)
+        """MuJoCo's compiled model, which this process's environments of the task share, with our sampled size."""
+        if self._size is not None:
+            self._scene.use_size(self._size)
         return self._scene.model
 
     @property
     def object_size(self) -> np.ndarray | None:
-        """(3,) half sizes of the sampled box, m; None where the model is always the same."""
-        return None if self._box is None else self._box.copy()
+        """Half sizes of Lift's cube (3,), m; None where the model is always the same."""
+        return None if self._size is None else self._size.copy()
 
     @functools.cached_property
     def robosuite_env(self) -> Any:
         """A robosuite environment on this very simulation, for its names and helpers; built on first use."""
-        return adopt(TASKS[self.task], self.model, self.data)
+        return adopt(self._task, self.model, self.data)
 
     def get_state(self) -> np.ndarray:
         """The flattened MuJoCo state, (1 + nq + nv,): time, positions, velocities; what ``reset`` restores."""
@@ -141,13 +135,13 @@ class RobomimicEnv(gymnasium.Env):
         Raises:
             ValueError: an unknown option, or one of the wrong size or with values that are not finite.
         """
-        state, box = self._checked_options(options or {})
+        state, size = self._checked_options(options or {})
         super().reset(seed=seed)
         if state is None or seed is not None:
             drawn = int(self.np_random.integers(2**31)) if seed is None else seed
-            sampled, self._box = self._scene.sample(drawn)
+            sampled, self._size = self._scene.sample(drawn)
             state = sampled if state is None else state
-        self._box = self._box if box is None else box
+        self._size = self._size if size is None else size
         self._restore(state)
         self._succeeded = False
         self._ready = True
@@ -157,7 +151,7 @@ class RobomimicEnv(gymnasium.Env):
         """Execute one action for 0.05 s.
 
         Args:
-            action: (7,), clipped to [-1, 1].
+            action: (7,) per arm, clipped to [-1, 1].
 
         Returns:
             Observation, reward (robosuite's sparse one: 1 while the task is done, else 0), terminated, truncated
@@ -168,20 +162,20 @@ class RobomimicEnv(gymnasium.Env):
             gymnasium.error.ResetNeeded: no episode has begun.
         """
         action = np.asarray(action, dtype=np.float64)
-        if action.shape != (7,) or not np.isfinite(action).all():
-            raise ValueError(f"an action is 7 finite numbers in [-1, 1], got {action!r}")
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise ValueError(f"an action is {self.action_layout.size} finite numbers in [-1, 1], got {action!r}")
         if not self._ready:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        if self._box is not None:
-            self._scene.use_box(self._box)
+        if self._size is not None:
+            self._scene.use_size(self._size)
         if self.fast:
             self._control.execute(action)
-            success = self._is_success()
+            success = self._reader.success()
             state = self._reader.read()
         else:
             raw, reward, _, _ = self.robosuite_env.step(action)
             success = bool(reward > 0)
-            state = robosuite_state_vector(raw)
+            state = robosuite_state_vector(raw, self._task.arms)
         self._succeeded |= success
         info = {"success": success, "score": float(self._succeeded)}
         return self._observe(state), float(success), success and self.terminate_on_success, False, info
@@ -209,8 +203,8 @@ class RobomimicEnv(gymnasium.Env):
         state = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
         if self.obs_type == "state":
             return state
-        image = gymnasium.spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-        parts: dict[str, gymnasium.Space] = dict.fromkeys(CAMERAS, image)
+        image = gymnasium.spaces.Box(0, 255, (self._task.image_size, self._task.image_size, 3), np.uint8)
+        parts: dict[str, gymnasium.Space] = dict.fromkeys(self._task.cameras, image)
         return gymnasium.spaces.Dict(parts | ({"state": state} if self.obs_type == "state_image" else {}))
 
     def _observe(self, state: np.ndarray) -> Any:
@@ -219,8 +213,8 @@ class RobomimicEnv(gymnasium.Env):
         if self.obs_type == "state" or self._painter is None:
             return state
         observation = {
-            name: self._painter.paint(self.model, self.data, fixed_camera(self.model, name), IMAGE_SIZE)
-            for name in CAMERAS
+            name: self._painter.paint(self.model, self.data, fixed_camera(self.model, name), self._task.image_size)
+            for name in self._task.cameras
         }
         return observation | ({"state": state} if self.obs_type == "state_image" else {})
 
@@ -228,8 +222,9 @@ class RobomimicEnv(gymnasium.Env):
         """The options ``state`` and ``object_size``, None where absent."""
         nq, nv = self._scene.model.nq, self._scene.model.nv
         known = {"state": (1 + nq + nv, f"time, {nq} positions, {nv} velocities")}
-        if self._box is not None:
-            known["object_size"] = (3, "positive half sizes in m")
+        sampled = self._task.sampled
+        if sampled is not None:
+            known["object_size"] = (sampled.count, sampled.meaning)
         unknown = [name for name in options if name not in known or "state" not in options]
         if unknown:
             raise ValueError(f"reset of {self.task} takes the options {', '.join(known)}, got {', '.join(options)}")
@@ -239,10 +234,10 @@ class RobomimicEnv(gymnasium.Env):
             values[name] = np.array(value, dtype=np.float64)
             if values[name].shape != (size,) or not np.isfinite(values[name]).all():
                 raise ValueError(f"{name} of {self.task} is {size} finite numbers ({meaning}), got {value!r}")
-        box = values.get("object_size")
-        if box is not None and box.min() <= 0:
-            raise ValueError(f"object_size is positive half sizes in m, got {box}")
-        return values.get("state"), box
+        size = values.get("object_size")
+        if sampled is not None and size is not None and size.min() <= 0:
+            raise ValueError(f"object_size is {sampled.meaning}, got {size}")
+        return values.get("state"), size
 
     def _restore(self, state: np.ndarray) -> None:
         """Put the simulator into ``state`` with everything else as new, solver and controller included."""
@@ -260,8 +255,8 @@ class RobomimicEnv(gymnasium.Env):
     def _init_hash(self) -> str:
         digest = hashlib.sha256(self.get_state().astype("<f8").tobytes())
         digest.update(self.data.act.astype("<f8").tobytes())
-        if self._box is not None:
-            digest.update(self._box.astype("<f8").tobytes())
+        if self._size is not None:
+            digest.update(self._size.astype("<f8").tobytes())
         return digest.hexdigest()
 
 

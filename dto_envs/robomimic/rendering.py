@@ -15,8 +15,6 @@ import numpy as np
 
 from dto_envs.robomimic.build import scene
 
-CAMERAS = ("agentview", "robot0_eye_in_hand")
-IMAGE_SIZE = 84
 FRAME_SIZE = 512
 
 
@@ -108,7 +106,7 @@ class Painter:
 
 
 def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
-    """A camera of the model, such as one of ``CAMERAS``."""
+    """A camera of the model."""
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
     camera.fixedcamid = model.camera(name).id

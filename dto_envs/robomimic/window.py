@@ -28,6 +28,8 @@ def adopt(task: Task, model: mujoco.MjModel, data: mujoco.MjData) -> Any:
         before = np.empty(mujoco.mj_stateSize(model, signature))
         mujoco.mj_getState(model, data, before, signature)
         env.sim = sim
+        # ToolHang's sensors hold on to the arrays of the simulation that they were made for.
+        env._observables = env._setup_observables()
         env.reset()
         mujoco.mj_setState(model, data, before, signature)
         mujoco.mj_forward(model, data)
@@ -41,9 +43,9 @@ def restart_controller(env: Any) -> None:
     """Let robosuite's controllers, buffers and observables start afresh from the simulation's present state."""
     data = env.sim.data._data
     warm_start = data.qacc_warmstart.copy()
-    robot = env.robots[0]
-    robot.gripper["right"].current_action = np.zeros(1)
-    robot.part_controllers["right"].update_initial_joints(data.qpos[robot._ref_joint_pos_indexes])
+    for robot in env.robots:
+        robot.gripper["right"].current_action = np.zeros(1)
+        robot.part_controllers["right"].update_initial_joints(data.qpos[robot._ref_joint_pos_indexes])
     env.timestep = 0
     env.done = False
     env._obs_cache = {}

@@ -81,7 +81,6 @@ def test_goal_moves_and_turns_in_the_base_frame():
         np.eye(3),
         np.array([0.05, 0, 0]),
         tilt,
-        np.zeros(3),
         quarter,
         goal_position,
         goal_rotation,

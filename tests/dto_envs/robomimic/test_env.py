@@ -14,8 +14,8 @@ import dto_envs  # noqa: F401
 
 pytest.importorskip("robosuite")
 
-TASKS = ("Lift", "Can", "Square")
-SIZES = {"Lift": 19, "Can": 23, "Square": 23}
+TASKS = ("Lift", "Can", "Square", "ToolHang")
+SIZES = {"Lift": 19, "Can": 23, "Square": 23, "ToolHang": 53}
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,12 @@ def test_observation_holds_the_poses_it_names(envs, task):
     env = envs[task].unwrapped
     env.reset(seed=4)
     observation = roll(env, 12)[-1]
-    thing = env.data.body({"Lift": "cube_main", "Can": "Can_main", "Square": "SquareNut_main"}[task])
+    name, start = {"Lift": ("cube", 0), "Can": ("Can", 7), "Square": ("SquareNut", 7), "ToolHang": ("tool", 35)}[task]
+    thing = env.data.body(f"{name}_{'root' if name == 'tool' else 'main'}")
     hand = env.data.site("gripper0_right_grip_site").xpos
-    start = 0 if task == "Lift" else 7
     assert np.array_equal(observation[start : start + 3], thing.xpos)
-    assert np.array_equal(observation[start + 3 : start + 7], thing.xquat[[1, 2, 3, 0]])
+    quaternion = observation[start + 3 : start + 7] * np.sign(observation[start + 6] * thing.xquat[0])
+    assert np.allclose(quaternion, thing.xquat[[1, 2, 3, 0]], rtol=0, atol=1e-6 if task == "ToolHang" else 0)
     assert np.array_equal(observation[-9:-6], hand)
     assert np.array_equal(observation[-2:], env.data.qpos[7:9])
     if task == "Lift":
