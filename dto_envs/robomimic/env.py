@@ -13,7 +13,7 @@ import numpy as np
 from dto_envs.registry import row
 from dto_envs.robomimic.build import TASKS, scene
 from dto_envs.robomimic.control import ArmControl
-from dto_envs.robomimic.rendering import FRAME_SIZE, fixed_camera, onlooker, open_window, painter
+from dto_envs.robomimic.rendering import FRAME_SIZE, QUALITIES, fixed_camera, onlooker, open_window, painter
 from dto_envs.robomimic.sensing import StateReader, robosuite_state_vector
 from dto_envs.robomimic.window import adopt, restart_controller
 
@@ -22,23 +22,28 @@ OBS_TYPES = ("state", "image", "state_image")
 
 
 class RobomimicEnv(gymnasium.Env):
-    """One of robomimic's tasks: Pandas that lift a cube, sort a can, put a nut on its peg, or hang a tool on a frame.
+    """One of robomimic's tasks: lift a cube, sort a can, put a nut on its peg, hang a tool, hand over a hammer.
 
     An action is 7 numbers in [-1, 1]: a translation of up to 0.05 m, a rotation vector of up to 0.5 rad, both in the
     robot's base frame (parallel to the world's) and relative to the pose reached so far, and the gripper (+1 closes).
+    Transport has two Pandas that face each other and 14 numbers, first robot 0's; its base is turned by +90 degrees
+    about z, robot 1's by -90.
 
     State observations are robomimic's low-dimensional ones, float64: robosuite's object-state, then position (m) and
     quaternion (xyzw) of the end effector in the world frame, then the two finger positions (m). Square and Can: 14 + 3
-    + 4 + 2 = 23, Lift: 10 + 9 = 19, ToolHang: 44 + 9 = 53. As in robosuite and so in robomimic's data sets, an object's
-    pose relative to the gripper (the first 7 numbers of Square and Can) uses the object's pose of the step before, and
-    is zero at reset.
+    + 4 + 2 = 23, Lift: 10 + 9 = 19, ToolHang: 44 + 9 = 53, Transport: 41 + 2 * 9 = 59. As in robosuite and so in
+    robomimic's data sets, an object's pose relative to the gripper (in Square, Can and ToolHang) uses the object's pose
+    of the step before, and is zero at reset.
 
     Image observations are a dictionary of robomimic's cameras for the task, such as ``agentview`` and
     ``robot0_eye_in_hand``, each (84, 84, 3) uint8, (240, 240, 3) for ToolHang, upright; with ``obs_type="state_image"``
-    it holds the state vector as ``state`` as well.
+    it holds the state vector as ``state`` as well. While the attribute ``draw_images`` is False, the images that
+    ``step`` returns are not drawn but black (all zeros), and everything else is as ever; those of a reset are always
+    drawn. Set it before a step whose images nobody will look at (:func:`dto_envs.wrappers.set_drawing`).
 
     ``reset(seed=s)`` gives the state that robosuite's hard reset gives under ``numpy.random.default_rng(s)``, in any
-    process and after any history, at the cost of a soft reset; the size of Lift's cube is part of it.
+    process and after any history, at the cost of a soft reset; the sizes of Lift's cube and of the head of Transport's hammer are part
+    of it.
 
     Example::
 
@@ -59,16 +64,19 @@ class RobomimicEnv(gymnasium.Env):
         render_mode: str | None = None,
         terminate_on_success: bool = True,
         fast: bool = True,
+        render_quality: Literal["default", "fast"] = "default",
     ) -> None:
         """Bind to this process's simulator of the task, which the first environment builds in a second or two.
 
         Args:
-            task: "Lift", "Can", "Square" or "ToolHang".
+            task: "Lift", "Can", "Square", "ToolHang" or "Transport".
             obs_type: what an observation holds: "state" (needs no OpenGL), "image" or "state_image".
             render_mode: None, "rgb_array" for frames of 512 x 512, or "human" for a window.
             terminate_on_success: end the episode at success; False to run on to the horizon.
             fast: run the control loop compiled; False for robosuite's own ``step``, which is about four times slower
                 and agrees to rounding.
+            render_quality: how pictures are drawn: "default" as robosuite draws them, "fast" without multisampling
+                (edges are jagged) and without shadows.
 
         Raises:
             ValueError: an argument has no such value; raised before anything is built.
@@ -77,11 +85,14 @@ class RobomimicEnv(gymnasium.Env):
         _check_choice("task", task, tuple(TASKS))
         _check_choice("obs_type", obs_type, OBS_TYPES)
         _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        _check_choice("render_quality", render_quality, QUALITIES)
         self.task = task
         self.obs_type = obs_type
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success
         self.fast = fast
+        self.render_quality = render_quality
+        self.draw_images = True
         self.action_layout = row(f"dto/{task}-v0").layout
         self._task = TASKS[task]
         self._scene = scene(task)
@@ -93,7 +104,8 @@ class RobomimicEnv(gymnasium.Env):
         self._reader = StateReader(self._scene, self.data)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_layout.size,), np.float32)
         self.observation_space = self._make_observation_space(self._reader.read().size)
-        self._painter = painter(task) if obs_type != "state" or render_mode == "rgb_array" else None
+        pictures = obs_type != "state" or render_mode == "rgb_array"
+        self._painter = painter(task, render_quality) if pictures else None
         self._window = open_window(model, self.data) if render_mode == "human" else None
         self._succeeded = False
         self._ready = False
@@ -107,7 +119,7 @@ class RobomimicEnv(gymnasium.Env):
 
     @property
     def object_size(self) -> np.ndarray | None:
-        """Half sizes of Lift's cube (3,), m; None where the model is always the same."""
+        """Half sizes of Lift's cube (3,) or of the head of Transport's hammer (1,), m; elsewhere None."""
         return None if self._size is None else self._size.copy()
 
     @functools.cached_property
@@ -127,7 +139,8 @@ class RobomimicEnv(gymnasium.Env):
             options: ``{"state": flattened MuJoCo state}`` restores time, positions and velocities as robomimic's data
                 sets store them. The gripper's command and the controller's goal start afresh, and the arm's restored
                 joints become the posture that its null space keeps. Lift's cube gets the half sizes (3,) of the option
-                ``"object_size"``, without it those of ``seed``, and without both keeps what it has.
+                ``"object_size"``, Transport's hammer that (1,) of its head; without it those of ``seed``, and without
+                both it keeps what it has.
 
         Returns:
             The observation and info with ``init_hash``, ``success`` and ``score``.
@@ -178,7 +191,8 @@ class RobomimicEnv(gymnasium.Env):
             state = robosuite_state_vector(raw, self._task.arms)
         self._succeeded |= success
         info = {"success": success, "score": float(self._succeeded)}
-        return self._observe(state), float(success), success and self.terminate_on_success, False, info
+        observation = self._observe(state, draw=self.draw_images)
+        return observation, float(success), success and self.terminate_on_success, False, info
 
     def render(self) -> np.ndarray | None:
         """A frame (512, 512, 3) uint8 for "rgb_array"; for "human" the window shows the present state by itself.
@@ -207,16 +221,20 @@ class RobomimicEnv(gymnasium.Env):
         parts: dict[str, gymnasium.Space] = dict.fromkeys(self._task.cameras, image)
         return gymnasium.spaces.Dict(parts | ({"state": state} if self.obs_type == "state_image" else {}))
 
-    def _observe(self, state: np.ndarray) -> Any:
+    def _observe(self, state: np.ndarray, *, draw: bool = True) -> Any:
         if self._window is not None:
             self._window.sync()
-        if self.obs_type == "state" or self._painter is None:
+        if self.obs_type == "state":
             return state
-        observation = {
-            name: self._painter.paint(self.model, self.data, fixed_camera(self.model, name), self._task.image_size)
-            for name in self._task.cameras
-        }
+        observation = {name: self._image(name) if draw else self._black() for name in self._task.cameras}
         return observation | ({"state": state} if self.obs_type == "state_image" else {})
+
+    def _image(self, camera: str) -> np.ndarray:
+        assert self._painter is not None
+        return self._painter.paint(self.model, self.data, fixed_camera(self.model, camera), self._task.image_size)
+
+    def _black(self) -> np.ndarray:
+        return np.zeros((self._task.image_size, self._task.image_size, 3), dtype=np.uint8)
 
     def _checked_options(self, options: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The options ``state`` and ``object_size``, None where absent."""

@@ -14,8 +14,10 @@ import mujoco
 import numpy as np
 
 from dto_envs.robomimic.build import scene
+from dto_envs.robomimic.visibility import find_table, hide_unseen
 
 FRAME_SIZE = 512
+QUALITIES = ("default", "fast")
 
 
 class NoDisplayError(RuntimeError):
@@ -51,19 +53,23 @@ def _has_screen() -> bool:
 class Painter:
     """Draws one task's simulations; all environments of a process share it, with its textures and meshes."""
 
-    def __init__(self, task_name: str) -> None:
+    def __init__(self, task_name: str, quality: str = "default") -> None:
         """Open an OpenGL context and upload the task's model.
+
+        Args:
+            task_name: a name in ``TASKS``.
+            quality: "default" draws as robosuite does; "fast" without multisampling and shadows.
 
         Raises:
             NoDisplayError: the machine has no OpenGL.
         """
         model = scene(task_name).model
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, FRAME_SIZE)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, FRAME_SIZE)
         self._gl: Any = _gl_context(FRAME_SIZE, FRAME_SIZE)
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
+        self._context = _upload(model, quality)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=10_000)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality != "fast"
+        self._table = find_table(model)
         self._options = mujoco.MjvOption()
         # Group 0 holds robosuite's collision geometry, group 1 what is meant to be seen.
         self._options.geomgroup[:2] = (0, 1)
@@ -76,7 +82,7 @@ class Painter:
             model: the task's model.
             data: the state to draw; it must be forwarded.
             camera: where from; :func:`fixed_camera` or :func:`onlooker`.
-            size: edge in pixels, at most ``FRAME_SIZE``.
+            size: edge in pixels.
 
         Returns:
             (size, size, 3) uint8, RGB.
@@ -86,6 +92,9 @@ class Painter:
         self._gl.make_current()
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(model, data, self._options, None, camera, everything, self._scene)
+        hide_unseen(self._scene, model, data, self._table)
+        if self._context.offWidth != size:
+            mujoco.mjr_resizeOffscreen(size, size, self._context)
         viewport = mujoco.MjrRect(0, 0, size, size)
         mujoco.mjr_render(viewport, self._scene, self._context)
         pixels = np.empty((size, size, 3), dtype=np.uint8)
@@ -103,6 +112,18 @@ class Painter:
             gl.make_current()
             self._context.free()
             gl.free()
+
+
+def _upload(model: mujoco.MjModel, quality: str) -> mujoco.MjrContext:
+    """Give the current OpenGL context a model's meshes and textures; leaves the model as it was."""
+    settings = model.vis.quality
+    before = settings.offsamples, settings.shadowsize
+    if quality == "fast":
+        settings.offsamples = settings.shadowsize = 0
+    try:
+        return mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
+    finally:
+        settings.offsamples, settings.shadowsize = before
 
 
 def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
@@ -123,9 +144,9 @@ def onlooker() -> mujoco.MjvCamera:
 
 
 @functools.cache
-def painter(task_name: str) -> Painter:
-    """This process's painter of the task."""
-    return Painter(task_name)
+def painter(task_name: str, quality: str = "default") -> Painter:
+    """This process's painter of the task in a quality."""
+    return Painter(task_name, quality)
 
 
 def open_window(model: mujoco.MjModel, data: mujoco.MjData) -> Any:
