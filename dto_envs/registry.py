@@ -112,6 +112,7 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
             _robomimic("Can"),
             _robomimic("Square"),
             _robomimic("ToolHang", horizon=700),
+            _robomimic("Transport", horizon=700, layout=TWO_ARM_LAYOUT),
             EnvRow(
                 id="dto/PushT-v0",
                 entry_point="dto_envs.pusht:PushTEnv",

@@ -1,4 +1,4 @@
-"""Lift, Can and Square on robosuite 1.5: the tasks of robomimic's benchmark, as Gymnasium environments."""
+"""The tasks of robomimic's benchmark on robosuite 1.5, Lift to Transport, as Gymnasium environments."""
 
 from dto_envs.registry import require
 

@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 from dto_envs.robomimic.control import ArmIndices
-from dto_envs.robomimic.sizes import Box
+from dto_envs.robomimic.sizes import Box, Hammer
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Task:
     robosuite_name: str
     object_body: str
     arms: int = 1
-    sampled: Box | None = None
+    sampled: Box | Hammer | None = None
     cameras: tuple[str, ...] = ("agentview", "robot0_eye_in_hand")
     image_size: int = 84
 
@@ -43,6 +43,13 @@ TASKS = {
     "Can": Task("PickPlaceCan", object_body="Can_main"),
     "Square": Task("NutAssemblySquare", object_body="SquareNut_main"),
     "ToolHang": Task("ToolHang", object_body="tool_root", cameras=("sideview", "robot0_eye_in_hand"), image_size=240),
+    "Transport": Task(
+        "TwoArmTransport",
+        object_body="payload_root",
+        arms=2,
+        sampled=Hammer(),
+        cameras=("shouldercamera0", "shouldercamera1", "robot0_eye_in_hand", "robot1_eye_in_hand"),
+    ),
 }
 
 

@@ -14,8 +14,8 @@ import dto_envs  # noqa: F401
 
 pytest.importorskip("robosuite")
 
-TASKS = ("Lift", "Can", "Square", "ToolHang")
-SIZES = {"Lift": 19, "Can": 23, "Square": 23, "ToolHang": 53}
+TASKS = ("Lift", "Can", "Square", "ToolHang", "Transport")
+SIZES = {"Lift": 19, "Can": 23, "Square": 23, "ToolHang": 53, "Transport": 59}
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,13 @@ def square(envs):
     return envs["Square"]
 
 
-def actions(steps, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, (steps, 7)).astype(np.float32)
+def actions(env, steps, seed=0):
+    size = env.action_space.shape[0]
+    return np.random.default_rng(seed).uniform(-1, 1, (steps, size)).astype(np.float32)
 
 
 def roll(env, steps=25, seed=0):
-    return np.array([env.step(action)[0] for action in actions(steps, seed)])
+    return np.array([env.step(action)[0] for action in actions(env, steps, seed)])
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -47,7 +48,7 @@ def test_spaces_and_info(envs, task):
     env = envs[task]
     observation, info = env.reset(seed=1)
     assert observation.shape == (SIZES[task],) and observation.dtype == np.float64
-    assert env.action_space == gym.spaces.Box(-1, 1, (7,), np.float32)
+    assert env.action_space == gym.spaces.Box(-1, 1, (14 if task == "Transport" else 7,), np.float32)
     assert set(info) == {"init_hash", "success", "score"} and len(info["init_hash"]) == 64
     _, reward, terminated, truncated, info = env.step(env.action_space.sample())
     assert (reward, terminated, truncated, info) == (0.0, False, False, {"success": False, "score": 0.0})
@@ -59,16 +60,27 @@ def test_observation_holds_the_poses_it_names(envs, task):
     env = envs[task].unwrapped
     env.reset(seed=4)
     observation = roll(env, 12)[-1]
-    name, start = {"Lift": ("cube", 0), "Can": ("Can", 7), "Square": ("SquareNut", 7), "ToolHang": ("tool", 35)}[task]
-    thing = env.data.body(f"{name}_{'root' if name == 'tool' else 'main'}")
-    hand = env.data.site("gripper0_right_grip_site").xpos
+    name, start = {
+        "Lift": ("cube_main", 0),
+        "Can": ("Can_main", 7),
+        "Square": ("SquareNut_main", 7),
+        "ToolHang": ("tool_root", 35),
+        "Transport": ("payload_root", 0),
+    }[task]
+    thing = env.data.body(name)
+    hands = [env.data.site(f"gripper{k}_right_grip_site").xpos for k in range(len(env.action_space.low) // 7)]
     assert np.array_equal(observation[start : start + 3], thing.xpos)
     quaternion = observation[start + 3 : start + 7] * np.sign(observation[start + 6] * thing.xquat[0])
-    assert np.allclose(quaternion, thing.xquat[[1, 2, 3, 0]], rtol=0, atol=1e-6 if task == "ToolHang" else 0)
-    assert np.array_equal(observation[-9:-6], hand)
-    assert np.array_equal(observation[-2:], env.data.qpos[7:9])
+    assert np.allclose(quaternion, thing.xquat[[1, 2, 3, 0]], rtol=0, atol=1e-6 if name.endswith("root") else 0)
+    for k, hand in enumerate(hands):
+        end = len(observation) - 9 * (len(hands) - k)
+        assert np.array_equal(observation[end : end + 3], hand)
+        assert np.array_equal(observation[end + 7 : end + 9], env.data.qpos[9 * k + 7 : 9 * k + 9])
     if task == "Lift":
-        assert np.array_equal(observation[7:10], thing.xpos - hand)
+        assert np.array_equal(observation[7:10], thing.xpos - hands[0])
+    if task == "Transport":
+        assert np.array_equal(observation[[29, 30, 31]], thing.xpos - hands[0])
+        assert np.array_equal(observation[[35, 36, 37]], thing.xpos - hands[1])
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -93,7 +105,7 @@ def test_environments_that_share_a_process_do_not_disturb_each_other(envs):
         alone.reset(seed=8)
         expected = roll(alone, 6)
         alone.reset(seed=8)
-        for k, action in enumerate(actions(6)):
+        for k, action in enumerate(actions(alone, 6)):
             other.reset(seed=k)
             other.step(action)
             assert np.array_equal(alone.step(action)[0], expected[k])
@@ -107,7 +119,7 @@ for task in reversed(sys.argv[1].split(",")):
     env = gym.make(f"dto/{task}-v0")
     env.reset(seed=1)
     _, info = env.reset(seed=100_000)
-    actions = np.random.default_rng(0).uniform(-1, 1, (10, 7)).astype(np.float32)
+    actions = np.random.default_rng(0).uniform(-1, 1, (10, env.action_space.shape[0])).astype(np.float32)
     rolled = np.array([env.step(action)[0] for action in actions])
     print(task, info["init_hash"], hashlib.sha256(rolled.tobytes()).hexdigest())
 """
@@ -157,8 +169,9 @@ def test_restoring_a_state_replays_the_episode(task, fast):
     assert np.array_equal(once, roll(env, 5))
 
 
-def test_lifts_cube_is_part_of_the_seed_and_the_hash(envs):
-    env = envs["Lift"]
+@pytest.mark.parametrize("task", ["Lift", "Transport"])
+def test_a_sampled_size_is_part_of_the_seed_and_the_hash(envs, task):
+    env = envs[task]
     _, info = env.reset(seed=1)
     size, state = env.unwrapped.object_size, env.unwrapped.get_state()
     _, other = env.reset(seed=2, options={"state": state})
