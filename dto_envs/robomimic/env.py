@@ -42,8 +42,8 @@ class RobomimicEnv(gymnasium.Env):
     drawn. Set it before a step whose images nobody will look at (:func:`dto_envs.wrappers.set_drawing`).
 
     ``reset(seed=s)`` gives the state that robosuite's hard reset gives under ``numpy.random.default_rng(s)``, in any
-    process and after any history, at the cost of a soft reset; the sizes of Lift's cube and of the head of Transport's hammer are part
-    of it.
+    process and after any history, at the cost of a soft reset; the sizes of Lift's cube and of the head of
+    Transport's hammer are part of it.
 
     Example::
 
