@@ -64,6 +64,16 @@ def read_layout(values: Mapping[str, Any]) -> ActionLayout:
         raise ValueError(f"this is not an ActionLayout: {error}") from error
 
 
+def set_drawing(env: gymnasium.Env, wanted: bool) -> None:
+    """Say whether anybody will look at the images that the next steps of ``env`` return.
+
+    Environments of this package with image observations have an attribute ``draw_images``: while it is False, ``step``
+    returns black images, which cost nothing, and everything else as ever. Other environments are left alone.
+    """
+    if hasattr(env.unwrapped, "draw_images"):
+        env.unwrapped.draw_images = wanted  # type: ignore[attr-defined]
+
+
 class ActionChunk(gymnasium.Wrapper, RecordConstructorArgs):
     """Take chunks of T actions and execute the first n of each, one environment step after the other.
 
@@ -74,27 +84,46 @@ class ActionChunk(gymnasium.Wrapper, RecordConstructorArgs):
 
         env = ActionChunk(gymnasium.make("dto/PushT-v0"), horizon=15, n_action_steps=8)
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())  # (15, 2)
+
+    A policy that looks at the last two frames gets them drawn, and none of the six before::
+
+        env = FrameStackObservation(gymnasium.make("dto/Square-v0", obs_type="image"), 2)
+        env = ActionChunk(env, horizon=15, n_action_steps=8, n_obs_steps=2)
     """
 
-    def __init__(self, env: gymnasium.Env, horizon: int, n_action_steps: int | None = None) -> None:
+    def __init__(
+        self, env: gymnasium.Env, horizon: int, n_action_steps: int | None = None, n_obs_steps: int | None = None
+    ) -> None:
         """Wrap ``env``.
 
         Args:
             env: an environment with a Box action space (D,).
             horizon: T, the actions of a chunk.
             n_action_steps: n, how many of them are executed, from the first; None for all.
+            n_obs_steps: draw the images of a chunk's last ``n_obs_steps`` steps only (see :func:`set_drawing`), as
+                many as the policy looks at; None draws all. Where the episode terminates earlier in a chunk, its last
+                image is black; a time limit is foreseen.
 
         Raises:
-            ValueError: the action space is not a Box (D,), or not 1 <= n <= T.
+            ValueError: the action space is not a Box (D,), or not 1 <= n <= T, or n_obs_steps < 1.
         """
-        RecordConstructorArgs.__init__(self, horizon=horizon, n_action_steps=n_action_steps)
+        RecordConstructorArgs.__init__(self, horizon=horizon, n_action_steps=n_action_steps, n_obs_steps=n_obs_steps)
         gymnasium.Wrapper.__init__(self, env)
         space = _vector_space(env, "ActionChunk")
         self.n_action_steps = horizon if n_action_steps is None else n_action_steps
         if not 1 <= self.n_action_steps <= horizon:
             raise ValueError(f"n_action_steps is {n_action_steps}; of {horizon} actions 1 to {horizon} can be executed")
+        if n_obs_steps is not None and n_obs_steps < 1:
+            raise ValueError(f"n_obs_steps is {n_obs_steps}; a policy looks at 1 or more, None draws all")
+        self.n_obs_steps = n_obs_steps
+        self._steps = 0
         low, high = (np.tile(limit, (horizon, 1)) for limit in (space.low, space.high))
         self.action_space = Box(low, high, dtype=space.dtype.type)  # type: ignore[union-attr]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        self._steps = 0
+        return self.env.reset(seed=seed, options=options)
 
     def step(self, action: np.ndarray) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Execute the first ``n_action_steps`` of a chunk (T, D)."""
@@ -102,14 +131,27 @@ class ActionChunk(gymnasium.Wrapper, RecordConstructorArgs):
         if chunk.shape != self.action_space.shape:
             raise ValueError(f"a chunk has shape {self.action_space.shape}, not {chunk.shape}")
         rewards, infos = [], []
-        for single in chunk[: self.n_action_steps]:
-            observation, reward, terminated, truncated, info = self.env.step(single)
-            rewards.append(float(reward))
-            infos.append(info)
-            if terminated or truncated:
-                break
+        last = self._last_step()
+        try:
+            for single in chunk[: self.n_action_steps]:
+                self._steps += 1
+                if self.n_obs_steps is not None:
+                    set_drawing(self.env, self._steps > last - self.n_obs_steps)
+                observation, reward, terminated, truncated, info = self.env.step(single)
+                rewards.append(float(reward))
+                infos.append(info)
+                if terminated or truncated:
+                    break
+        finally:
+            set_drawing(self.env, True)
         info = {**infos[-1], "step_rewards": tuple(rewards), "step_infos": tuple(infos)}
         return observation, sum(rewards), terminated, truncated, info
+
+    def _last_step(self) -> int:
+        """Number, within the episode, of the step at which the present chunk ends at the latest."""
+        limit = self.env.spec.max_episode_steps if self.env.spec is not None else None
+        last = self._steps + self.n_action_steps
+        return last if limit is None else min(last, limit)
 
 
 class FilterAction(gymnasium.Wrapper, RecordConstructorArgs):

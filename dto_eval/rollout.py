@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from dto_agents.base import Agent, FilteredAgent, action_chunk
 from dto_envs.smoothness import VIOLATION_TOLERANCE, Bound, trajectory_metrics
+from dto_envs.wrappers import set_drawing
 from dto_eval.records import Episode
 from dto_eval.shards import Shard, agent_seed
 
@@ -104,10 +105,16 @@ class Row:
         self.score = 0.0
         self.over = False
         self._dtype = env.action_space.dtype
+        # A wrapper inside may look at every image.
+        self._draws_all = env.spec is not None and bool(env.spec.additional_wrappers)
 
     def execute(self, actions: np.ndarray, proposed: np.ndarray | None) -> None:
-        """Step through ``actions`` (n, D_a) until they are used up or the episode ends."""
+        """Step through ``actions`` (n, D_a) until they are used up or the episode ends.
+
+        Images are drawn of the last ``n_obs_steps`` steps only, which are those that the agent will look at.
+        """
         for index, action in enumerate(actions):
+            set_drawing(self.env, self._draws_all or len(actions) - index <= len(self.history))
             observation, _, terminated, truncated, info = self.env.step(action.astype(self._dtype))
             self.actions.append(action)
             if proposed is not None:

@@ -39,6 +39,8 @@ class PushTEnv(gymnasium.Env):
     - Success: coverage above 0.95; the episode terminates there unless told otherwise.
     - ``info``: ``success``, ``score`` (the largest reward received so far, [0, 1]), ``coverage``; after a reset also
       ``init_hash``, the SHA-256 of the initial state's five float64 numbers.
+    - While the attribute ``draw_images`` is False, the images that ``step`` returns are not drawn but black (all
+      zeros), and everything else is as ever (:func:`dto_envs.wrappers.set_drawing`); a reset always draws.
 
     Example::
 
@@ -72,6 +74,7 @@ class PushTEnv(gymnasium.Env):
         self.obs_type = obs_type
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success
+        self.draw_images = True
         self.action_space = spaces.Box(0.0, SIDE, (2,), np.float32)
         self.observation_space = _observation_space(obs_type)
         self._world: World | None = None
@@ -129,7 +132,7 @@ class PushTEnv(gymnasium.Env):
         world = self._require_world()
         self._target = _checked_target(action)
         world.push(*self._target)
-        observation, coverage = self._observe()
+        observation, coverage = self._observe(draw=self.draw_images)
         reward = _reward(coverage)
         self._best = max(self._best, reward)
         if self.render_mode == "human":
@@ -160,16 +163,19 @@ class PushTEnv(gymnasium.Env):
             raise gymnasium.error.ResetNeeded("call reset() before anything else")
         return self._world
 
-    def _observe(self) -> tuple[Any, float]:
+    def _observe(self, *, draw: bool = True) -> tuple[Any, float]:
         """The observation and the coverage, which fall out of the same geometry."""
         state = np.empty(20)
         coverage = observe(*self._require_world().state(), state)
         if self.obs_type == "state":
             return state, coverage
+        image = self._image() if draw else np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+        return (image if self.obs_type == "image" else {"state": state, "image": image}), coverage
+
+    def _image(self) -> np.ndarray:
         from dto_envs.pusht.drawing import pixels
 
-        image = pixels(self._paint(None), IMAGE_SIZE)
-        return (image if self.obs_type == "image" else {"state": state, "image": image}), coverage
+        return pixels(self._paint(None), IMAGE_SIZE)
 
     def _paint(self, target: tuple[float, float] | None) -> Any:
         if self._painter is None:

@@ -144,7 +144,7 @@ def onlooker() -> mujoco.MjvCamera:
 
 
 @functools.cache
-def painter(task_name: str, quality: str = "default") -> Painter:
+def painter(task_name: str, quality: str) -> Painter:
     """This process's painter of the task in a quality."""
     return Painter(task_name, quality)
 

@@ -16,7 +16,7 @@ CAMERAS = ("agentview", "robot0_eye_in_hand")
 @pytest.fixture(scope="module", autouse=True)
 def opengl():
     try:
-        painter = rendering.painter("Lift")
+        painter = rendering.painter("Lift", "default")
     except NoDisplayError as error:
         pytest.skip(str(error))
     yield
