@@ -35,6 +35,7 @@ class EnvRow:
         headline: the record field that a board leads with, ``success`` or ``score``.
         shard_size: inits per shard in an evaluation; part of the protocol, as batches are.
         extra: the optional dependency group that it needs, or None for the core.
+        render_qualities: the values of its keyword ``render_quality``, the default first; empty if it has none.
     """
 
     id: str
@@ -45,6 +46,7 @@ class EnvRow:
     headline: str = "success"
     shard_size: int = 25
     extra: str | None = None
+    render_qualities: tuple[str, ...] = ()
 
 
 # Table IX of the DiffOG paper: bound 0.1 and alpha 4 on normalised velocities; Table XI: the penalty's parameters.
@@ -101,6 +103,7 @@ def _robomimic(task: str, *, layout: ActionLayout = ROBOMIMIC_LAYOUT, horizon: i
         layout=layout,
         horizon=horizon,
         extra="robomimic",
+        render_qualities=("default", "fast"),
     )
 
 

@@ -57,6 +57,7 @@ def resolve_protocol(
     seed: int = 0,
     run_out: bool = False,
     obs_type: str = "state",
+    render_quality: str = "default",
 ) -> Protocol:
     """Turn the choices of a command line into everything that fixes a run's numbers; simulates nothing.
 
@@ -72,6 +73,7 @@ def resolve_protocol(
         seed: seed of the agents' randomness.
         run_out: step on to the horizon after success.
         obs_type: what the agent observes: ``state``, ``image`` or ``state_image``.
+        render_quality: how images are drawn: ``default``, or ``fast`` where the environment knows it.
 
     Raises:
         ValueError: an unknown environment, agent, base or filter, or an option that does not fit; one line.
@@ -86,7 +88,7 @@ def resolve_protocol(
     chosen = {**_trained_options(composition.filter, env_id, weights), **(filter_options or {})}
     return Protocol(
         env_id=env_id,
-        env_spec=env_spec(env_id, run_out=run_out, obs_type=obs_type),
+        env_spec=env_spec(env_id, run_out=run_out, obs_type=obs_type, render_quality=render_quality),
         agent=agent or "+".join(part for part in (composition.base, composition.filter) if part),
         base=composition.base,
         filter=composition.filter,
@@ -123,13 +125,25 @@ def _trained_options(name: str | None, env_id: str, weights: Path | None) -> dic
     return options
 
 
-def env_spec(env_id: str, *, run_out: bool = False, obs_type: str = "state") -> str:
-    """The serialised Gymnasium spec that a run makes its environments from."""
+def env_spec(env_id: str, *, run_out: bool = False, obs_type: str = "state", render_quality: str = "default") -> str:
+    """The serialised Gymnasium spec that a run makes its environments from; it names what is not the default.
+
+    Raises:
+        ValueError: a render quality that the environment does not know, or that is of no use without images.
+    """
+    if render_quality != "default":
+        if render_quality not in (known := registry.row(env_id).render_qualities):
+            choice = f"choose {' or '.join(known)}" if known else "its images are drawn in one way"
+            raise ValueError(f"{env_id} has no render quality {render_quality!r}; {choice}")
+        if obs_type == "state":
+            raise ValueError("a render quality is for images, which the agent does not get; add --obs-type image")
     spec = copy.deepcopy(gymnasium.spec(env_id))
     if run_out:
         spec.kwargs["terminate_on_success"] = False
     if obs_type != "state":
         spec.kwargs["obs_type"] = obs_type
+    if render_quality != "default":
+        spec.kwargs["render_quality"] = render_quality
     return spec.to_json()
 
 

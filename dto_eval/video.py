@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dto_envs.wrappers import set_drawing
 from dto_eval import pool
 from dto_eval.rollout import Environments
 from dto_eval.run_folder import FinishedRun, Key
@@ -81,6 +82,7 @@ def _film_maker(env_spec: str, folder: Path) -> pool.Work:
         fps = env.metadata.get("render_fps", 20)
         with imageio.get_writer(unfinished, fps=fps, macro_block_size=2, codec="libx264") as writer:
             writer.append_data(_frame(env))  # type: ignore[attr-defined]
+            set_drawing(env, False)
             for action in actions:
                 _, _, _, _, info = env.step(action.astype(env.action_space.dtype))
                 writer.append_data(_frame(env))  # type: ignore[attr-defined]

@@ -181,6 +181,8 @@ def _check_env_spec(protocol: Protocol) -> None:
         theirs = json.loads(protocol.env_spec)
     except (ValueError, RecursionError) as error:
         raise RefusedError("env_spec is not JSON") from error
+    if isinstance(theirs, dict) and isinstance(theirs.get("kwargs"), dict) and "obs_type" in theirs["kwargs"]:
+        raise RefusedError("the agent observed images, which differ from one OpenGL to the next; boards are of states")
     ours = json.loads(env_spec(protocol.env_id))
     if theirs != ours:
         keys = [key for key in ours if not isinstance(theirs, dict) or theirs.get(key) != ours[key]]

@@ -52,7 +52,10 @@ class EvaluateOptions:
     seed: int = 0
     """Seed of the agent's randomness."""
     obs_type: Literal["state", "image", "state_image"] = "state"
-    """What the agent observes. Images need OpenGL where the environment does."""
+    """What the agent observes. Images need OpenGL where the environment does. They are drawn only of the steps that the
+    agent looks at, the last n_obs_steps before it acts."""
+    render_quality: Literal["default", "fast"] = "default"
+    """How images of robosuite's tasks are drawn: as robosuite does, or without multisampling and shadows."""
     run_out: bool = False
     """Go on to the horizon after success."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/<task>/<agent>)")] = None
@@ -140,6 +143,7 @@ def _protocol(options: EvaluateOptions) -> Any:
         seed=options.seed,
         run_out=options.run_out,
         obs_type=options.obs_type,
+        render_quality=options.render_quality,
     )
 
 
