@@ -30,7 +30,7 @@ class OneObject:
         self._position, self._quaternion = thing.xpos, thing.xquat
         self._hand = hands[0]
         self._is_lift = name == "Lift"
-        self._inside = PLACES[name](scene.robosuite_env)
+        self._inside = PLACES[name](scene.robosuite_env, data)
         self._relative = RelativePose()
 
     def reset(self) -> None:
@@ -54,20 +54,20 @@ class OneObject:
         return self._is_lift or 1 - math.tanh(10.0 * distance) < 0.6
 
 
-def _above_table(env: Any) -> Callable[[float, float, float], bool]:
+def _above_table(env: Any, data: mujoco.MjData) -> Callable[[float, float, float], bool]:
     height = float(env.model.mujoco_arena.table_offset[2]) + 0.04
     return lambda x, y, z: z > height
 
 
-def _in_bin(env: Any) -> Callable[[float, float, float], bool]:
+def _in_bin(env: Any, data: mujoco.MjData) -> Callable[[float, float, float], bool]:
     """The can's quarter of the second bin, 0.1 m high."""
     x_low, y_low, floor = env.bin2_pos.tolist()
     x_high, y_high = x_low + env.bin_size[0] / 2, y_low + env.bin_size[1] / 2
     return lambda x, y, z: x_low < x < x_high and y_low < y < y_high and floor < z < floor + 0.1
 
 
-def _on_peg(env: Any) -> Callable[[float, float, float], bool]:
-    peg_x, peg_y, _ = env.sim.data.body_xpos[env.peg1_body_id].tolist()
+def _on_peg(env: Any, data: mujoco.MjData) -> Callable[[float, float, float], bool]:
+    peg_x, peg_y, _ = data.xpos[env.peg1_body_id].tolist()
     top = env.table_offset[2] + 0.05
     return lambda x, y, z: abs(x - peg_x) < 0.03 and abs(y - peg_y) < 0.03 and z < top
 
