@@ -39,6 +39,7 @@ FORMATS: Mapping[str, TaskFormat] = MappingProxyType(
         "dto/Lift-v0": TaskFormat("Lift", ROBOSUITE_KEYS, 19),
         "dto/Can-v0": TaskFormat("PickPlaceCan", ROBOSUITE_KEYS, 23),
         "dto/Square-v0": TaskFormat("NutAssemblySquare", ROBOSUITE_KEYS, 23),
+        "dto/ToolHang-v0": TaskFormat("ToolHang", ROBOSUITE_KEYS, 53),
         "dto/PushT-v0": TaskFormat("PushT", PUSHT_KEYS, 20),
     }
 )

@@ -72,6 +72,8 @@ class DiffusionRecipe:
 
 # The object's orientation, relative to the gripper and to the world, then the gripper's.
 _ONE_OBJECT = (3, 10, 17)
+# The stand's, the frame's and the tool's, each relative to the gripper and to the world, then the gripper's.
+_THREE_OBJECTS = (3, 10, 17, 24, 31, 38, 47)
 
 RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
     {
@@ -79,6 +81,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/Lift-v0": DiffusionRecipe(width=256, steps=8_000, rotations=(3, 13)),
         "dto/Can-v0": DiffusionRecipe(width=400, steps=20_000, rotations=_ONE_OBJECT),
         "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
+        "dto/ToolHang-v0": DiffusionRecipe(steps=40_000, rotations=_THREE_OBJECTS),
     }
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dto_agents.experts.scene import Goal, Gripper, pointing_down
+from dto_agents.experts.scene import Goal, Gripper, Pose, pointing_down
 
 OPEN_WIDTH = 0.06  # fingers at least this far apart straddle any of the objects
 HOVER = 0.09  # height above the grasp at which the gripper waits until it is aligned, in m
@@ -43,3 +43,27 @@ def fetch(gripper: Gripper, grasp: np.ndarray, yaw: float) -> Goal:
     left = float(abs(grasp[2] - gripper.position[2]))
     ready = away < 0.008 and turn < 0.12 and left < 0.010 and gripper.width > OPEN_WIDTH
     return Goal(target, rotation, close=bool(ready), reach=away)
+
+
+def fetch_from(gripper: Gripper, grasp: Pose) -> Goal:
+    """Come to ``grasp`` along its approach, however it points: back off it, forward in a funnel, and close.
+
+    Args:
+        gripper: the gripper that reaches.
+        grasp: where the gripper should be when the fingers close.
+    """
+    approach = grasp.rotation.apply([0.0, 0.0, 1.0])
+    left = grasp.position - gripper.position
+    away = float(np.linalg.norm(left - (left @ approach) * approach))
+    turn = (grasp.rotation * gripper.rotation.inv()).magnitude()
+    back = np.clip(6.0 * (away - 0.006), 0.0, HOVER) + np.clip(0.4 * (turn - 0.10), 0.0, HOVER)
+    if gripper.width < OPEN_WIDTH:
+        back = max(back, 0.04)
+    ready = away < 0.008 and turn < 0.12 and abs(left @ approach) < 0.010 and gripper.width > OPEN_WIDTH
+    return Goal(grasp.position - min(back, 0.1) * approach, grasp.rotation, close=bool(ready), reach=away)
+
+
+def gripper_for(gripper: Gripper, thing: Pose, target: Pose) -> Pose:
+    """Where the gripper must be for the ``thing`` that it holds to be at ``target``."""
+    turn = target.rotation * thing.rotation.inv()
+    return Pose(target.position + turn.apply(gripper.position - thing.position), turn * gripper.rotation)

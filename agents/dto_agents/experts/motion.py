@@ -22,6 +22,8 @@ class MotionStyle:
         rotational_gain: the same for the orientation error.
         slowest: lowest speed; the speed drifts between it and ``fastest``.
         fastest: highest speed, as a part of the full deflection.
+        fastest_turn: largest rotational deflection at full speed.
+        agility: part of the way to a new deflection that the hand covers in a step; 1 is at once.
         drift: standard deviation of the speed's change in a step.
         linear_tremor: standard deviation of the correlated noise on linear deflections.
         rotational_tremor: the same on rotational ones.
@@ -39,6 +41,8 @@ class MotionStyle:
     rotational_gain: float = 0.7
     slowest: float = 0.5
     fastest: float = 0.9
+    fastest_turn: float = 1.0
+    agility: float = 1.0
     drift: float = 0.05
     linear_tremor: float = 0.05
     rotational_tremor: float = 0.005
@@ -60,6 +64,7 @@ class Hand:
         self._style = style
         self._rng = rng
         self._speed = float(rng.uniform(style.slowest, style.fastest))
+        self._deflection = np.zeros(6)
         self._tremor = np.zeros(6)
         self._aim = rng.normal(0.0, style.aim_error, 3)
         self._pause = 0
@@ -69,12 +74,11 @@ class Hand:
     def deflect(self, gripper: Gripper, goal: Goal) -> np.ndarray:
         """The deflection (6,) in [-1, 1] that takes ``gripper`` towards ``goal``."""
         self._live()
-        deflection = self._intended(gripper, goal) * self._speed
-        if self._pause:
-            deflection = np.zeros(6)
-        if self._slip:
-            deflection = deflection + self._slip_deflection
-        return np.clip(deflection + self._tremor, -1.0, 1.0)
+        wanted = np.zeros(6) if self._pause else self._intended(gripper, goal) * self._speed
+        agility = self._style.agility
+        self._deflection = agility * wanted + (1.0 - agility) * self._deflection
+        slip = self._slip_deflection if self._slip else 0.0
+        return np.clip(self._deflection + slip + self._tremor, -1.0, 1.0)
 
     def _intended(self, gripper: Gripper, goal: Goal) -> np.ndarray:
         style = self._style
@@ -83,7 +87,7 @@ class Hand:
         turn = (goal.rotation * gripper.rotation.inv()).as_rotvec()
         linear = np.clip(style.linear_gain * error / LINEAR_STEP, -1.0, 1.0)
         rotational = style.rotational_gain * turn / ROTATIONAL_STEP
-        return np.concatenate([linear, rotational / max(1.0, float(np.abs(rotational).max()))])
+        return np.concatenate([linear, rotational / max(1.0, float(np.abs(rotational).max()) / style.fastest_turn)])
 
     def _live(self) -> None:
         """Let one step pass: speed, tremor and aim drift; stops and slips begin and end."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from dto_agents.experts import can, lift, square
+from dto_agents.experts import can, lift, square, toolhang
 from dto_agents.experts.motion import Hand, MotionStyle
 from dto_agents.experts.scene import Goal, Memory, Scene, see
 from dto_agents.simple import state_of
@@ -50,6 +50,7 @@ EXPERTS: Mapping[str, ExpertPlan] = MappingProxyType(
         "dto/Lift-v0": ExpertPlan((ArmPlan(lift.plan),), lift.OBJECTS),
         "dto/Can-v0": ExpertPlan((ArmPlan(can.plan),), can.OBJECTS, MotionStyle(fastest=0.85)),
         "dto/Square-v0": ExpertPlan((ArmPlan(square.plan),), square.OBJECTS),
+        "dto/ToolHang-v0": ExpertPlan((ArmPlan(toolhang.plan),), toolhang.OBJECTS, toolhang.STYLE),
     }
 )
 

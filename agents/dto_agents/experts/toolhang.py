@@ -1,0 +1,165 @@
+"""ToolHang: put the frame's rod into the stand, and hang the tool on the frame's hook."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from dto_agents.experts.grasping import OPEN_WIDTH, fetch, fetch_from, gripper_for, holds, squeezing, stay
+from dto_agents.experts.motion import MotionStyle
+from dto_agents.experts.scene import Goal, Gripper, Memory, Pose, Scene, nearest, pointing_down
+
+STYLE = MotionStyle(fastest_turn=0.35, agility=0.6)
+OBJECTS = (7, 21, 35)  # the stand's base, the frame at its corner, the tool at its middle
+
+# In the stand's frame: a hole 10 mm wide, from its rim down to the base plate.
+HOLE = np.array([0.0, 0.045, 0.155])
+HOLE_BOTTOM = 0.005
+
+# In the frame's frame: z along the rod and away from its tip, x away from the hook.
+TIP = np.array([0.0, 0.0, -0.2207])
+GRIP = np.array([0.0, 0.0, -0.0338])
+GRIP_WIDTH = 0.0254
+BUMP = np.array([-0.0855, 0.0, 0.0158])  # top of the bump at the hook's end
+STANDING = Rotation.from_matrix([[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]])  # the hook points along x
+# The gripper across the rod, half way between the rod's direction and the side on which the frame lies.
+SLANTED = Rotation.from_matrix(np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 1.0], [-1.0, 0.0, -1.0]]) / [2**0.5, 1, 2**0.5])
+
+# In the tool's frame: x from its large ring towards the small one.
+RING = np.array([-0.0935, 0.0, 0.0])
+HANDLE = np.array([0.035, 0.0, 0.015])  # where it is pressed
+TOOL_WIDTH = 0.03
+
+TIP_CLEARANCE = 0.08  # height of the rod's tip over the hole's rim, while it is carried there
+TURN_PLACE = np.array([0.0, -0.18, 1.05])  # where the rod is turned downwards, and from which height on
+TRAVEL_HEIGHT = 1.15  # of the gripper, above stand and frame
+RING_CLEARANCE = 0.05  # height of the ring over the bump's top, while it is carried there
+SLOW_STEP = 0.012  # the ring is lowered by asking for this much: too hard, and it tears the frame out of the stand
+LET_GO, PRESS = "let go of the tool", "press the tool"  # stages
+RING_LAID = -0.010  # height of the ring over the bump's top, when it is let go
+
+
+def plan(scene: Scene, memory: Memory) -> Goal:
+    """Decide where the gripper goes now.
+
+    Args:
+        scene: what is seen.
+        memory: what is remembered.
+    """
+    stand, frame, tool = scene.objects
+    gripper = scene.gripper
+    grip = frame.at(GRIP)
+    if not _mounted(stand, frame):
+        if memory.closing and holds(gripper, grip, GRIP_WIDTH):
+            return stay(gripper) if squeezing(gripper, GRIP_WIDTH) else _insert(scene)
+        return _fetch_frame(gripper, Pose(grip, frame.rotation * SLANTED))
+    if np.linalg.norm(gripper.position - grip) < 0.06:
+        return _back_off(gripper)
+    if memory.closing and holds(gripper, tool.position, TOOL_WIDTH):
+        return stay(gripper) if squeezing(gripper, TOOL_WIDTH) else _hang(scene)
+    if not _on_hook(frame, tool):
+        return _fetch_tool(scene)
+    if (memory.stage == LET_GO and memory.steps < 20) or (memory.stage == PRESS and memory.steps > 70):
+        return _let_go(gripper)
+    return _press(gripper, tool)
+
+
+def _mounted(stand: Pose, frame: Pose) -> bool:
+    """Whether the rod is in the hole, all the way down."""
+    tip = stand.rotation.inv().apply(frame.at(TIP) - stand.position)
+    return bool(np.linalg.norm(tip[:2] - HOLE[:2]) < 0.01 and tip[2] < HOLE_BOTTOM + 0.008)
+
+
+def _fetch_frame(gripper: Gripper, grasp: Pose) -> Goal:
+    """Come near the frame with the gripper pointing down, since the wrist has no room to slant it at the start."""
+    goal = fetch_from(gripper, grasp)
+    if np.linalg.norm(goal.position - gripper.position) > 0.15:
+        return Goal(goal.position + [0.0, 0.0, 0.03], pointing_down(0.0), close=False, reach=goal.reach)
+    return goal
+
+
+def _insert(scene: Scene) -> Goal:
+    """Lift the frame, turn its rod downwards, take it over the hole, and lower it once it fits."""
+    stand, frame, _ = scene.objects
+    gripper = scene.gripper
+    hole, tip = stand.at(HOLE), frame.at(TIP)
+    upright = stand.rotation * STANDING
+    turn = (upright * frame.rotation.inv()).magnitude()
+    away = float(np.linalg.norm((hole - tip)[:2]))
+    inside = away < 0.006 and tip[2] < hole[2]
+    misfit = max(away - 0.0025, 0.1 * (turn - 0.03), 0.0)
+    height = -0.16 if inside else min(-0.01 + 12.0 * misfit, TIP_CLEARANCE)
+    corner = Pose(hole + [0.0, 0.0, height] - upright.apply(TIP), upright)
+    target = gripper_for(gripper, frame, corner)
+    if inside or (away < 0.02 and turn < 0.1):
+        return Goal(target.position, target.rotation, close=True, reach=0.0)
+    if gripper.position[2] < TURN_PLACE[2]:
+        rising = gripper.position if gripper.position[2] < 0.92 else TURN_PLACE
+        return Goal(_above(rising, target.position[2]), gripper.rotation, close=True, reach=0.0)
+    if turn > 0.5:
+        return Goal(_above(TURN_PLACE, target.position[2]), target.rotation, close=True, reach=0.0)
+    if tip[2] < hole[2] + TIP_CLEARANCE - 0.03:
+        return Goal(_above(gripper.position, target.position[2]), target.rotation, close=True, reach=0.0)
+    return Goal(target.position, target.rotation, close=True, reach=away)
+
+
+def _on_hook(frame: Pose, tool: Pose) -> bool:
+    """Whether the tool's large ring is around the bump, or where it comes to rest from there."""
+    return bool(np.linalg.norm(tool.at(RING) - frame.at(BUMP)) < 0.035)
+
+
+def _back_off(gripper: Gripper) -> Goal:
+    """Let go of the frame and leave it the way the gripper came."""
+    back = 0.1 if gripper.width > 0.04 else 0.0
+    position = gripper.position - gripper.rotation.apply([0.0, 0.0, back])
+    return Goal(position, gripper.rotation, close=False, reach=0.0)
+
+
+def _fetch_tool(scene: Scene) -> Goal:
+    tool, gripper = scene.objects[2], scene.gripper
+    yaw = nearest(tool.yaw, -np.pi / 2, np.pi)
+    goal = fetch(gripper, tool.position, yaw)
+    if goal.reach < 0.08:
+        return goal
+    rising = gripper.position[2] < TRAVEL_HEIGHT - 0.05
+    position = _above(gripper.position if rising else goal.position, TRAVEL_HEIGHT)
+    turn = np.clip(yaw - gripper.yaw, -1.5, 1.5)  # not the short way round, which the wrist does not have
+    return Goal(position, pointing_down(gripper.yaw + turn), close=False, reach=goal.reach)
+
+
+def _hang(scene: Scene) -> Goal:
+    """Lift the tool, lay its large ring around the bump at the hook's end with the handle outward, and let go."""
+    _, frame, tool = scene.objects
+    gripper = scene.gripper
+    bump, ring = frame.at(BUMP), tool.at(RING)
+    outward = Rotation.from_rotvec([0.0, 0.0, frame.yaw + np.pi])
+    turn = (outward * tool.rotation.inv()).magnitude()
+    away = float(np.linalg.norm((bump - ring)[:2]))
+    around = away < 0.006 and ring[2] < bump[2] + 0.003
+    if around and ring[2] < bump[2] + RING_LAID + 0.003:
+        return _let_go(gripper)
+    misfit = max(away - 0.003, 0.1 * (turn - 0.05), 0.0)
+    height = RING_LAID - 0.005 if around else min(RING_LAID + 12.0 * misfit, RING_CLEARANCE)
+    height = max(height, ring[2] - bump[2] - SLOW_STEP) if away < 0.02 else height
+    target = gripper_for(gripper, tool, Pose(bump + [0.0, 0.0, height] - outward.apply(RING), outward))
+    if away > 0.05 and (ring[2] < bump[2] + RING_CLEARANCE - 0.02 or turn > 0.8):
+        return Goal(_above(gripper.position, target.position[2]), target.rotation, close=True, reach=0.0)
+    return Goal(target.position, target.rotation, close=True, reach=0.0 if around else away)
+
+
+def _above(position: np.ndarray, height: float) -> np.ndarray:
+    return np.array([position[0], position[1], height])
+
+
+def _let_go(gripper: Gripper) -> Goal:
+    rise = 0.1 if gripper.width > OPEN_WIDTH else 0.0
+    return Goal(gripper.position + [0.0, 0.0, rise], gripper.rotation, close=False, reach=0.0, stage=LET_GO)
+
+
+def _press(gripper: Gripper, tool: Pose) -> Goal:
+    """Press the handle down with closed fingers, where the ring has caught on the bump."""
+    handle = tool.at(HANDLE)
+    away = float(np.linalg.norm((handle - gripper.position)[:2]))
+    ready = away < 0.012 and gripper.width < 0.01
+    height = -0.03 if ready or gripper.position[2] < handle[2] + 0.01 else 0.05
+    return Goal(handle + [0.0, 0.0, height], pointing_down(0.0), close=True, reach=0.0, stage=PRESS)
