@@ -1,10 +1,12 @@
 """What a submission holds: ``run.json`` and ``episodes.parquet``, the records of all episodes with their actions.
 
-Actions are stored rounded to a grid of ``RESOLUTION`` on the normalised scale, as differences from step to step, one
-column per action dimension: an eighth of the size of what was commanded, and every metric computed from it is within
-the grid's width. What was commanded to the last bit is pinned by each record's SHA-256, which was checked against the
-full actions on submission and is checked again whenever an episode is simulated anew. The random agent's actions do
-not compress; they are not stored but drawn again from the recorded seeds and must have the recorded SHA-256.
+Actions are stored rounded to a grid, as differences from step to step, one column per action dimension: a tenth of the
+size of what was commanded, and every metric computed from it is within the grid's width. The grid is a fiftieth of the
+task's limit on differences, so that a difference exactly at the limit stays there; dimensions that are not part of the
+trajectory, such as a gripper, enter no metric and are stored coarsely. What was commanded to the last bit is pinned by
+each record's SHA-256, which was checked against the full actions on submission and is checked again whenever an episode
+is simulated anew. The random agent's actions do not compress; they are not stored but drawn again from the recorded
+seeds and must have the recorded SHA-256.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 RUN, EPISODES = "run.json", "episodes.parquet"
 FILES = frozenset({RUN, EPISODES})
 
-RESOLUTION = 2.0**-12  # of half the action range
-RESOLVED_VIOLATION = RESOLUTION + VIOLATION_TOLERANCE  # a smaller excess over a limit may come from the rounding
+GRID_STEPS_PER_BOUND = 50
+COARSE_STEP = 0.125
 MAX_NORMALIZED = 8.0
 MAX_CHUNK = 1000
 _BLOCK_ROWS = 256
@@ -52,7 +54,7 @@ class Submission:
     Attributes:
         run: protocol and provenance.
         episodes: the records by (member, init), in the order of the protocol's plan.
-        grid: (steps, D_a) integers per episode, the normalised actions in units of ``RESOLUTION``; None where the
+        grid: (steps, D_a) integers per episode, the normalised actions in units of :func:`grid_step`; None where the
             actions are drawn again from the seeds.
         n_action_steps: number of actions that were executed of every chunk, None where that is not known.
     """
@@ -84,7 +86,7 @@ class Submission:
             RefusedError: actions that are drawn again do not have the recorded SHA-256.
         """
         if self.grid is not None:
-            return [self.layout.denormalize(self.grid[key] * RESOLUTION) for key in self.episodes]
+            return [self.layout.denormalize(self.grid[key] * grid_step(self.layout)) for key in self.episodes]
         drawn = drawn_again(self.run.protocol, list(self.episodes.values()))
         for key, actions in zip(self.episodes, drawn, strict=True):
             if actions_digest(actions) != self.episodes[key].actions_sha256:
@@ -106,9 +108,26 @@ def drawn_again(protocol: Protocol, episodes: Sequence[Episode]) -> list[np.ndar
     return [actions[: episode.steps] for actions, episode in zip(drawn, episodes, strict=True)]
 
 
+def resolution(layout: ActionLayout) -> float:
+    """Width of the grid that trajectory dimensions are stored on, normalised."""
+    return layout.bound / GRID_STEPS_PER_BOUND
+
+
+def resolved_violation(layout: ActionLayout) -> float:
+    """The least excess over the limit that counts: a smaller one may come from the rounding."""
+    return resolution(layout) + VIOLATION_TOLERANCE
+
+
+def grid_step(layout: ActionLayout) -> np.ndarray:
+    """(D_a,) width of the grid in each action dimension, normalised."""
+    step = np.full(layout.size, COARSE_STEP)
+    step[list(layout.trajectory)] = resolution(layout)
+    return step
+
+
 def to_grid(actions: np.ndarray, layout: ActionLayout) -> np.ndarray:
-    """Actions (steps, D_a) in environment units as integers in units of ``RESOLUTION`` on the normalised scale."""
-    return np.rint(layout.normalize(actions.astype(np.float64)) / RESOLUTION).astype(np.int64)
+    """Actions (steps, D_a) in environment units as integers in units of :func:`grid_step`."""
+    return np.rint(layout.normalize(actions.astype(np.float64)) / grid_step(layout)).astype(np.int64)
 
 
 def write_submission(folder: Path, submission: Submission) -> None:
@@ -205,13 +224,14 @@ class _Columns:
         records = batch.select(list(_record_fields())).to_pylist()
         self._n_action_steps.update(batch.column("n_action_steps").to_pylist())
         lists = [batch.column(_action_column(name)) for name in self._layout.names]
+        largest = MAX_NORMALIZED / grid_step(self._layout)
         for index, record in enumerate(records):
             episode = _episode(record)
             key = (episode.member, episode.init)
             if key in self._episodes:
                 raise RefusedError(f"{EPISODES} has {printable(key[0])}, init {key[1]} twice")
             self._episodes[key] = episode
-            if (grid := _decode_row(lists, index, key, episode.steps)) is not None:
+            if (grid := _decode_row(lists, largest, index, key, episode.steps)) is not None:
                 self._grid[key] = grid
 
     def submission(self, run: Run) -> Submission:
@@ -298,8 +318,10 @@ def _unfold(folded: np.ndarray) -> np.ndarray:
     return np.cumsum(np.where(wide % 2 == 0, wide // 2, -(wide + 1) // 2))
 
 
-def _decode_row(lists: Iterable[pa.ListArray], index: int, key: Key, steps: int) -> np.ndarray | None:
-    """(steps, D_a) of one row, None where all its lists are null."""
+def _decode_row(
+    lists: Iterable[pa.ListArray], largest: np.ndarray, index: int, key: Key, steps: int
+) -> np.ndarray | None:
+    """(steps, D_a) of one row, at most ``largest`` (D_a,) in magnitude; None where all its lists are null."""
     values = [column[index].values for column in lists]
     if all(entry is None for entry in values):
         return None
@@ -307,7 +329,7 @@ def _decode_row(lists: Iterable[pa.ListArray], index: int, key: Key, steps: int)
         raise RefusedError(f"the actions of {printable(key[0])}, init {key[1]} are not {steps} steps long")
     folded = np.stack([entry.to_numpy() for entry in values], axis=1)
     grid = np.stack([_unfold(column) for column in folded.T], axis=1)
-    if folded.min() < 0 or np.abs(grid).max() > MAX_NORMALIZED / RESOLUTION:
+    if folded.min() < 0 or (np.abs(grid) > largest).any():
         raise RefusedError(f"an action of {printable(key[0])}, init {key[1]} is out of range")
     return grid
 

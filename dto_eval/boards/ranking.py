@@ -17,7 +17,7 @@ from dto_envs.registry import row
 from dto_envs.smoothness import batch_metrics, motion_groups
 from dto_eval import statistics
 from dto_eval.boards.checks import provenance_flags
-from dto_eval.boards.evidence import RESOLVED_VIOLATION, Key
+from dto_eval.boards.evidence import Key, resolved_violation
 from dto_eval.boards.submit import Admitted
 from dto_eval.statistics import Interval
 
@@ -44,7 +44,7 @@ class BoardRow:
         score: mean score.
         steps: mean number of steps.
         smoothness: the figures of ``SMOOTHNESS``, over all episodes.
-        violating: share of the episodes that break the task's limit visibly, by more than ``RESOLVED_VIOLATION``.
+        violating: share of the episodes that break the task's limit visibly, by more than ``resolved_violation``.
         max_violation: largest excess over the task's limit, normalised; 0 where none is visible.
         limits: action dimension -> number of visible violations of its limit, and the largest excess.
         jumps: means of the figures of ``JUMPS``, None where every action is a chunk.
@@ -157,7 +157,8 @@ def _measure(entry: Admitted) -> _Measured:
     protocol, origin = submission.run.protocol, submission.run.provenance
     # Where every action is a chunk of its own, no jump between chunks can be told from another difference.
     chunk = submission.n_action_steps if submission.n_action_steps != 1 else None
-    columns = batch_metrics(submission.actions(), submission.layout, chunk, tolerance=RESOLVED_VIOLATION)
+    visible = resolved_violation(submission.layout)
+    columns = batch_metrics(submission.actions(), submission.layout, chunk, tolerance=visible)
     values = {name: dict(zip(episodes, columns[name].tolist(), strict=True)) for name in SMOOTHNESS}
     values["steps"] = {key: float(episode.steps) for key, episode in episodes.items()}
     success = {key: float(episode.success_once) for key, episode in episodes.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from dto_envs.registry import row
 from dto_envs.smoothness import motion_groups
-from dto_eval.boards.evidence import RESOLUTION, RESOLVED_VIOLATION, canonical_json
+from dto_eval.boards.evidence import canonical_json, resolution
 from dto_eval.boards.guard import RefusedError, code
 from dto_eval.boards.ranking import MOTION, SMOOTHNESS, Board, BoardRow, make_boards
 from dto_eval.boards.submit import admitted
@@ -37,9 +37,9 @@ ends and the next begins, and of all others. *Solved by all*: means over the epi
 for early success shortens an episode; compared are the agents with the members of `base` and at least half its
 {headlines}.
 
-Actions are archived rounded to {resolution:.5f} of half the action range: an excess below {visible:.5f} cannot be
-told from rounding and counts as none. The SHA-256 of the exact actions is part of every record, and `dto-board verify`
-compares it with a new simulation.
+Actions are archived rounded to a fiftieth of the task's limit, {widths}: an excess that is not larger
+cannot be told from rounding and counts as none. The SHA-256 of the exact actions is part of every record, and
+`dto-board verify` compares it with a new simulation.
 
 **How to submit.** Run `dto-eval --env ENV --agent AGENT --episodes 1500` from a clean checkout, then
 `dto-board submit RUN` and `dto-board render`, and open a pull request with what changed in this folder. Anyone can
@@ -93,7 +93,8 @@ def task(board: Board) -> str:
 
 def board_page(boards: Sequence[Board]) -> str:
     """``README.md``: how to read the boards, then a table for each environment."""
-    text = HEADER.format(headlines="success (Push-T: score)", resolution=RESOLUTION, visible=RESOLVED_VIOLATION)
+    widths = ", ".join(f"{resolution(row(board.env_id).layout):g} on {board.env_id}" for board in boards)
+    text = HEADER.format(headlines="success (Push-T: score)", widths=widths or "on the normalised scale")
     if not boards:
         return text + "\nThere are no submissions yet.\n"
     return "\n".join([text, *(_section(board) for board in boards)])

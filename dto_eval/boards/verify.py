@@ -13,7 +13,7 @@ import numpy as np
 from dto_envs.registry import row
 from dto_eval import pool
 from dto_eval.boards import evidence
-from dto_eval.boards.evidence import Key, to_grid
+from dto_eval.boards.evidence import Key, grid_step, to_grid
 from dto_eval.boards.guard import RefusedError, printable
 from dto_eval.boards.submit import read_finished, read_submission
 from dto_eval.evaluate import env_spec, resolve_protocol, shard_player
@@ -155,9 +155,10 @@ def _compare(recorded: Recorded, rollout: Rollout) -> Comparison:
     }
     difference = None
     if recorded.grid is not None:
-        grid, fresh = recorded.grid[key], to_grid(rollout.actions, row(recorded.protocol.env_id).layout)
+        layout = row(recorded.protocol.env_id).layout
+        grid, fresh = recorded.grid[key], to_grid(rollout.actions, layout)
         steps = min(len(grid), len(fresh))
-        difference = float(np.abs(grid[:steps] - fresh[:steps]).max() * evidence.RESOLUTION)
+        difference = float((np.abs(grid[:steps] - fresh[:steps]) * grid_step(layout)).max())
         # The archive itself must hold the actions whose SHA-256 is recorded beside it.
         if compared["actions"] and not np.array_equal(grid, fresh):
             compared["archived actions"] = False

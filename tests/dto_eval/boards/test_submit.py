@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from submissions import admit, edit_json, random_actions
 
-from dto_eval.boards.evidence import RESOLUTION
+from dto_eval.boards.evidence import grid_step
 from dto_eval.boards.guard import RefusedError
 from dto_eval.boards.submit import admitted, read_submission, submit
 from dto_eval.commands.board import main
@@ -42,7 +42,8 @@ def test_evidence_holds_the_run(make, root, env_id):
     assert submission.run == finished.run and dict(submission.episodes) == finished.episodes
     for key, actions in zip(submission.episodes, submission.actions(), strict=True):
         exact = submission.layout.normalize(finished.actions[key].actions.astype(np.float64))
-        assert np.abs(submission.layout.normalize(actions) - exact).max() <= RESOLUTION / 2 + 1e-12
+        excess = np.abs(submission.layout.normalize(actions) - exact) - grid_step(submission.layout) / 2
+        assert excess.max() <= 1e-12
 
 
 def test_what_is_proposed_before_a_filter_is_left_out(make, root):
