@@ -81,7 +81,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/Lift-v0": DiffusionRecipe(width=256, steps=8_000, rotations=(3, 13)),
         "dto/Can-v0": DiffusionRecipe(width=400, steps=20_000, rotations=_ONE_OBJECT),
         "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
-        "dto/ToolHang-v0": DiffusionRecipe(steps=40_000, rotations=_THREE_OBJECTS),
+        "dto/ToolHang-v0": DiffusionRecipe(width=400, steps=40_000, rotations=_THREE_OBJECTS),
     }
 )
 

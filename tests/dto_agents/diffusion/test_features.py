@@ -36,7 +36,10 @@ def test_no_quaternions_no_change_and_zeros_stay_zeros():
     assert (features(torch.zeros(1, 4), (0,)) == 0).all()
 
 
-@pytest.mark.parametrize("env_id", ["dto/Lift-v0", "dto/Can-v0", "dto/Square-v0"])
+QUATERNIONS = {"dto/Lift-v0": 2, "dto/Can-v0": 3, "dto/Square-v0": 3, "dto/ToolHang-v0": 7}
+
+
+@pytest.mark.parametrize("env_id", QUATERNIONS)
 def test_recipes_point_at_the_environments_quaternions(env_id):
     pytest.importorskip("robosuite")
     env = gymnasium.make(env_id)
@@ -47,4 +50,4 @@ def test_recipes_point_at_the_environments_quaternions(env_id):
     rotations = RECIPES[env_id].rotations
     for start in rotations:
         assert np.linalg.norm(observation[start : start + 4]) == pytest.approx(1.0, abs=1e-6)
-    assert len(rotations) == (2 if env_id == "dto/Lift-v0" else 3)
+    assert len(set(rotations)) == QUATERNIONS[env_id]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dto_agents import zoo
+from dto_agents.demos.dataset import task_format
 from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.diffusion.policy import DiffusionPolicy, build_policy, load_policy, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
@@ -140,8 +141,8 @@ def test_actions_of_another_space_are_refused(tiny, demonstrations):
 
 def test_recipes_fit_four_megabytes_and_refuse_nonsense():
     for env_id, recipe in RECIPES.items():
-        size, state = (2, 20) if "PushT" in env_id else (7, 23)
-        count = sum(value.numel() for value in make_denoiser(recipe, size, state).parameters())
+        denoiser = make_denoiser(recipe, row(env_id).layout.size, task_format(env_id).size)
+        count = sum(value.numel() for value in denoiser.parameters())
         assert 2 * count < 4e6
     for wrong in ({"horizon": 8}, {"steps": 0}, {"inference_steps": 101}, {"width": -1}):
         with pytest.raises(ValueError):
