@@ -8,6 +8,8 @@ algebra is plain loops over Cholesky factors: no BLAS, whose rounding depends on
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import glob
 import math
 import os
@@ -27,17 +29,18 @@ GRIPPER_SPEED = 0.2
 MAX_DELTA = np.array([0.05, 0.05, 0.05, 0.5, 0.5, 0.5])
 
 
-def _load_mujoco_library() -> None:
-    """Make the symbols of MuJoCo's C library, which ``import mujoco`` has loaded, visible to compiled code."""
+@functools.cache
+def mujoco_library() -> ctypes.CDLL:
+    """MuJoCo's C library, which ``import mujoco`` has loaded; its symbols become visible to compiled code as well."""
     folder = os.path.dirname(mujoco.__file__)
     for pattern in ("libmujoco.so*", "libmujoco*.dylib", "mujoco.dll"):
         for path in glob.glob(os.path.join(folder, pattern)):
             llvmlite.binding.load_library_permanently(path)
-            return
+            return ctypes.CDLL(path)
     raise ImportError(f"no MuJoCo library in {folder}; reinstall mujoco, or use fast=False")
 
 
-_load_mujoco_library()
+mujoco_library()
 _step_first_half = types.ExternalFunction("mj_step1", types.void(types.intp, types.intp))
 _step_second_half = types.ExternalFunction("mj_step2", types.void(types.intp, types.intp))
 _site_jacobian = types.ExternalFunction(

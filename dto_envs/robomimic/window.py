@@ -7,7 +7,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from dto_envs.robomimic.build import Task, make_robosuite_env, quiet
+from dto_envs.robomimic.build import Task, give_back_memory, make_robosuite_env, quiet
 
 
 def adopt(task: Task, model: mujoco.MjModel, data: mujoco.MjData) -> Any:
@@ -36,6 +36,7 @@ def adopt(task: Task, model: mujoco.MjModel, data: mujoco.MjData) -> Any:
         # Forwarding has moved the solver's warm start, which is part of the state.
         mujoco.mj_setState(model, data, before, signature)
         restart_controller(env)
+    give_back_memory()
     return env
 
 
