@@ -9,7 +9,7 @@ from dto_agents.experts.grasping import OPEN_WIDTH, fetch, fetch_from, gripper_f
 from dto_agents.experts.motion import MotionStyle
 from dto_agents.experts.scene import Goal, Gripper, Memory, Pose, Scene, nearest, pointing_down
 
-STYLE = MotionStyle(fastest_turn=0.35, agility=0.6)
+STYLE = MotionStyle(fastest_turn=0.45, agility=0.6)
 OBJECTS = (7, 21, 35)  # the stand's base, the frame at its corner, the tool at its middle
 
 # In the stand's frame: a hole 10 mm wide, from its rim down to the base plate.
@@ -27,7 +27,7 @@ SLANTED = Rotation.from_matrix(np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 1.0], [-1
 
 # In the tool's frame: x from its large ring towards the small one.
 RING = np.array([-0.0935, 0.0, 0.0])
-HANDLE = np.array([0.035, 0.0, 0.015])  # where it is pressed
+HANDLE = np.array([0.03, 0.0, 0.015])  # where it is pressed
 TOOL_WIDTH = 0.03
 
 TIP_CLEARANCE = 0.08  # height of the rod's tip over the hole's rim, while it is carried there
@@ -36,6 +36,7 @@ TRAVEL_HEIGHT = 1.15  # of the gripper, above stand and frame
 RING_CLEARANCE = 0.05  # height of the ring over the bump's top, while it is carried there
 SLOW_STEP = 0.012  # the ring is lowered by asking for this much: too hard, and it tears the frame out of the stand
 LET_GO, PRESS = "let go of the tool", "press the tool"  # stages
+PRESS_WITHIN = 0.12  # horizontal distance from the bump; farther out the ring would be pulled off
 RING_LAID = -0.010  # height of the ring over the bump's top, when it is let go
 
 
@@ -61,7 +62,7 @@ def plan(scene: Scene, memory: Memory) -> Goal:
         return _fetch_tool(scene)
     if (memory.stage == LET_GO and memory.steps < 20) or (memory.stage == PRESS and memory.steps > 70):
         return _let_go(gripper)
-    return _press(gripper, tool)
+    return _press(gripper, frame.at(BUMP), tool)
 
 
 def _mounted(stand: Pose, frame: Pose) -> bool:
@@ -73,8 +74,8 @@ def _mounted(stand: Pose, frame: Pose) -> bool:
 def _fetch_frame(gripper: Gripper, grasp: Pose) -> Goal:
     """Come near the frame with the gripper pointing down, since the wrist has no room to slant it at the start."""
     goal = fetch_from(gripper, grasp)
-    if np.linalg.norm(goal.position - gripper.position) > 0.15:
-        return Goal(goal.position + [0.0, 0.0, 0.03], pointing_down(0.0), close=False, reach=goal.reach)
+    if np.linalg.norm((goal.position - gripper.position)[:2]) > 0.12:
+        return Goal(_above(goal.position, 1.0), pointing_down(0.0), close=False, reach=goal.reach)
     return goal
 
 
@@ -156,10 +157,13 @@ def _let_go(gripper: Gripper) -> Goal:
     return Goal(gripper.position + [0.0, 0.0, rise], gripper.rotation, close=False, reach=0.0, stage=LET_GO)
 
 
-def _press(gripper: Gripper, tool: Pose) -> Goal:
+def _press(gripper: Gripper, bump: np.ndarray, tool: Pose) -> Goal:
     """Press the handle down with closed fingers, where the ring has caught on the bump."""
     handle = tool.at(HANDLE)
-    away = float(np.linalg.norm((handle - gripper.position)[:2]))
+    outward = handle[:2] - bump[:2]
+    distance = float(np.linalg.norm(outward))
+    place = np.append(bump[:2] + outward * min(1.0, PRESS_WITHIN / distance), handle[2])
+    away = float(np.linalg.norm((place - gripper.position)[:2]))
     ready = away < 0.012 and gripper.width < 0.01
     height = -0.03 if ready or gripper.position[2] < handle[2] + 0.01 else 0.05
-    return Goal(handle + [0.0, 0.0, height], pointing_down(0.0), close=True, reach=0.0, stage=PRESS)
+    return Goal(place + [0.0, 0.0, height], pointing_down(0.0), close=True, reach=0.0, stage=PRESS)
