@@ -76,7 +76,7 @@ class RobomimicEnv(gymnasium.Env):
             fast: run the control loop compiled; False for robosuite's own ``step``, which is about four times slower
                 and agrees to rounding.
             render_quality: how pictures are drawn: "default" as robosuite draws them, "fast" without multisampling
-                (edges are jagged) and without shadows.
+                (edges are jagged), shadows, and what the floor faintly reflects.
 
         Raises:
             ValueError: an argument has no such value; raised before anything is built.

@@ -58,7 +58,7 @@ class Painter:
 
         Args:
             task_name: a name in ``TASKS``.
-            quality: "default" draws as robosuite does; "fast" without multisampling and shadows.
+            quality: "default" draws as robosuite does; "fast" without multisampling, shadows and reflections.
 
         Raises:
             NoDisplayError: the machine has no OpenGL.
@@ -68,7 +68,8 @@ class Painter:
         self._context = _upload(model, quality)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=10_000)
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality != "fast"
+        self._fast = quality == "fast"
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = not self._fast
         self._table = find_table(model)
         self._options = mujoco.MjvOption()
         # Group 0 holds robosuite's collision geometry, group 1 what is meant to be seen.
@@ -92,7 +93,7 @@ class Painter:
         self._gl.make_current()
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(model, data, self._options, None, camera, everything, self._scene)
-        hide_unseen(self._scene, model, data, self._table)
+        hide_unseen(self._scene, model, data, self._table, mirrors=not self._fast)
         if self._context.offWidth != size:
             mujoco.mjr_resizeOffscreen(size, size, self._context)
         viewport = mujoco.MjrRect(0, 0, size, size)

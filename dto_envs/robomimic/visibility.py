@@ -15,7 +15,9 @@ import numpy as np
 Window = tuple[float, float, float, float]
 
 RAYS = 25
-REFLECTING = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_BOX)
+# Plain numbers: MuJoCo's enumerations take ten times as long to compare.
+GEOM = int(mujoco.mjtObj.mjOBJ_GEOM)
+NONE, PLANE, BOX = (int(getattr(mujoco.mjtGeom, f"mjGEOM_{name}")) for name in ("NONE", "PLANE", "BOX"))
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def find_table(model: mujoco.MjModel) -> int | None:
     """The visible opaque box, fixed and level, with the largest top, by which the floor is hidden; None without any."""
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    boxes = (model.geom_type == mujoco.mjtGeom.mjGEOM_BOX) & (model.geom_group == 1) & (model.geom_rgba[:, 3] == 1)
+    boxes = (model.geom_type == BOX) & (model.geom_group == 1) & (model.geom_rgba[:, 3] == 1)
     boxes &= (model.body_weldid[model.geom_bodyid] == 0) & (data.geom_xmat[:, 8] > 1 - 1e-9)
     painted = model.geom_matid >= 0
     boxes[painted] &= model.mat_rgba[model.geom_matid[painted], 3] == 1
@@ -100,7 +102,9 @@ def find_table(model: mujoco.MjModel) -> int | None:
     return int(tops.argmax()) if tops.any() else None
 
 
-def hide_unseen(scene: mujoco.MjvScene, model: mujoco.MjModel, data: mujoco.MjData, table: int | None) -> None:
+def hide_unseen(
+    scene: mujoco.MjvScene, model: mujoco.MjModel, data: mujoco.MjData, table: int | None, *, mirrors: bool = True
+) -> None:
     """Take out of an updated scene the geoms, and the mirror, that a square picture of it cannot show.
 
     A geom goes if its bounding sphere lies beside the view, or below the table's top and beside what the table leaves
@@ -111,12 +115,13 @@ def hide_unseen(scene: mujoco.MjvScene, model: mujoco.MjModel, data: mujoco.MjDa
         model: the scene's model.
         data: the state that it shows.
         table: from :func:`find_table`.
+        mirrors: False to draw no reflections at all.
     """
     if scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] and any(light.castshadow for light in scene.lights[: scene.nlight]):
         return
     view, centres = View.of(scene), data.geom_xpos
     # A plane has no bounds: it is never beside the view, and below the table only if it is level.
-    plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
+    plane = model.geom_type == PLANE
     radii = np.where(plane, np.inf, model.geom_rbound)
     heights = centres[:, 2] + np.where(plane & (data.geom_xmat[:, 8] > 1 - 1e-9), 0.0, radii)
     free, below = view.window, np.zeros(model.ngeom, dtype=bool)
@@ -126,21 +131,22 @@ def hide_unseen(scene: mujoco.MjvScene, model: mujoco.MjModel, data: mujoco.MjDa
         free, below = view.beside(top, axes, half_sizes[:2]), heights < top[2] - 1e-4
     seen = view.may_show(centres, radii, view.window)
     seen[below] &= False if free is None else view.may_show(centres[below], radii[below], free)
-    shown = [geom for geom in scene.geoms[: scene.ngeom] if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM]
+    shown = [geom for geom in scene.geoms[: scene.ngeom] if geom.objtype == GEOM]
     # MuJoCo lets the first reflecting plane or box be a mirror, and no other; hidden, it must not hand that on.
-    mirror = next((geom for geom in shown if geom.reflectance > 0 and geom.type in REFLECTING), None)
-    scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = mirror is not None and seen[mirror.objid]
-    if mirror is not None and seen[mirror.objid]:
+    mirror = next((geom for geom in shown if geom.reflectance > 0 and geom.type in (PLANE, BOX)), None)
+    reflects = mirrors and mirror is not None and bool(seen[mirror.objid])
+    scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = reflects
+    if reflects and mirror is not None:
         window = free if below[mirror.objid] else view.window
         assert window is not None
         seen |= view.may_show(_mirrored(centres, mirror), radii, window)
     for geom in shown:
         if not seen[geom.objid]:
-            geom.type = mujoco.mjtGeom.mjGEOM_NONE
+            geom.type = NONE
 
 
 def _mirrored(points: np.ndarray, mirror: mujoco.MjvGeom) -> np.ndarray:
     """Points (n, 3) as a plane, or the top of a box, reflects them."""
     normal = mirror.mat[:, 2].astype(float)
-    surface = mirror.pos + (mirror.size[2] * normal if mirror.type == mujoco.mjtGeom.mjGEOM_BOX else 0.0)
+    surface = mirror.pos + (mirror.size[2] * normal if mirror.type == BOX else 0.0)
     return points - 2 * ((points - surface) @ normal)[:, None] * normal

@@ -55,7 +55,8 @@ class EvaluateOptions:
     """What the agent observes. Images need OpenGL where the environment does. They are drawn only of the steps that the
     agent looks at, the last n_obs_steps before it acts."""
     render_quality: Literal["default", "fast"] = "default"
-    """How images of robosuite's tasks are drawn: as robosuite does, or without multisampling and shadows."""
+    """How images of robosuite's tasks are drawn: as robosuite does, or without multisampling, shadows and
+    reflections."""
     run_out: bool = False
     """Go on to the horizon after success."""
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/<task>/<agent>)")] = None
