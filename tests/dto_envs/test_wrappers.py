@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import FrameStackObservation
 
 import dto_envs
 from dto_envs.smoothness import trajectory_metrics
-from dto_envs.wrappers import ActionChunk, FilterAction, Smoothness, box_layout, read_layout
+from dto_envs.wrappers import ActionChunk, FilterAction, Smoothness, box_layout, read_layout, set_drawing
 
 BOUND = 0.05
 
@@ -80,6 +81,60 @@ def test_a_chunk_stops_where_the_episode_ends():
 def test_a_chunk_executes_at_least_one_and_at_most_all(steps):
     with pytest.raises(ValueError, match="1 to 5"):
         ActionChunk(gymnasium.make("dto/PushT-v0"), horizon=5, n_action_steps=steps)
+
+
+class Drawn(gymnasium.Wrapper):
+    """Notes of each step whether its image was drawn."""
+
+    def reset(self, **options):
+        self.drawn = []
+        return self.env.reset(**options)
+
+    def step(self, action):
+        result = self.env.step(action)
+        self.drawn.append(bool(result[0]["image"].any()))
+        return result
+
+
+def test_only_the_images_that_a_policy_looks_at_are_drawn():
+    base = Drawn(gymnasium.make("dto/PushT-v0", obs_type="state_image", max_episode_steps=13))
+    lazy = ActionChunk(FrameStackObservation(base, 2), horizon=15, n_action_steps=8, n_obs_steps=2)
+    plain = gymnasium.make("dto/PushT-v0", obs_type="state_image")
+    chunk = np.random.default_rng(0).uniform(100, 400, (15, 2)).astype(np.float32)
+    lazy.reset(seed=3)
+    plain.reset(seed=3)
+    first = lazy.step(chunk)[0]
+    whole = [plain.step(action)[0] for action in chunk[:8]]
+    assert base.drawn == [False] * 6 + [True] * 2
+    for name in ("state", "image"):
+        np.testing.assert_array_equal(first[name], np.stack([step[name] for step in whole[-2:]]))
+    _, _, _, truncated, _ = lazy.step(chunk)
+    assert truncated and base.drawn[8:] == [False] * 3 + [True] * 2
+    with pytest.raises(ValueError, match="n_obs_steps is 0"):
+        ActionChunk(plain, horizon=4, n_obs_steps=0)
+
+
+def test_without_a_number_every_image_of_a_chunk_is_drawn():
+    base = Drawn(gymnasium.make("dto/PushT-v0", obs_type="state_image"))
+    env = ActionChunk(base, horizon=3)
+    env.reset(seed=3)
+    env.step(env.action_space.sample())
+    assert base.drawn == [True] * 3
+
+
+def test_what_cannot_be_told_to_draw_is_left_alone():
+    env = gymnasium.make("Pendulum-v1")
+    set_drawing(env, False)
+    assert not hasattr(env.unwrapped, "draw_images")
+
+
+def test_a_vector_is_told_not_to_draw():
+    vector = gymnasium.make_vec("dto/PushT-v0", 2, vectorization_mode="sync", obs_type="image")
+    drawn, _ = vector.reset(seed=0)
+    vector.set_attr("draw_images", False)
+    black = vector.step(vector.action_space.sample())[0]
+    assert drawn.any() and not black.any() and vector.observation_space.contains(black)
+    vector.close()
 
 
 def test_a_chunk_of_another_shape_is_refused():

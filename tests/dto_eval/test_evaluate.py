@@ -11,7 +11,7 @@ import pytest
 
 from dto_envs import registry
 from dto_eval import pool
-from dto_eval.evaluate import EvaluationError, evaluate, resolve_filter_options, resolve_protocol
+from dto_eval.evaluate import EvaluationError, env_spec, evaluate, resolve_filter_options, resolve_protocol
 from dto_eval.provenance import differences, provenance
 from dto_eval.records import TIMINGS
 from dto_eval.run_folder import RunFolderError
@@ -136,6 +136,28 @@ def test_an_agent_may_observe_images(tmp_path):
     resolved = protocol("harness_agents:Watcher", episodes=2, obs_type="state_image")
     finished = evaluate(resolved, tmp_path, workers=1).finished
     assert [record.steps for record in finished.episodes.values()] == [300, 300]
+
+
+def test_runs_on_images_are_reproducible(tmp_path):
+    resolved = protocol("harness_agents:Seeker", episodes=2, shard_size=1, obs_type="image")
+    for workers in (1, 2):
+        evaluate(resolved, tmp_path / str(workers), workers=workers)
+    assert evidence(tmp_path / "1") == evidence(tmp_path / "2")
+    assert len({record["actions_sha256"] for record in evidence(tmp_path / "1")[0]}) == 2
+
+
+def test_the_render_quality_is_part_of_the_protocol():
+    plain = env_spec("dto/Square-v0", obs_type="image")
+    assert env_spec("dto/Square-v0", obs_type="image", render_quality="default") == plain
+    assert json.loads(plain)["kwargs"] == {"task": "Square", "obs_type": "image"}
+    fast = resolve_protocol("dto/Square-v0", "hold", obs_type="state_image", render_quality="fast").env_spec
+    assert json.loads(fast)["kwargs"]["render_quality"] == "fast"
+    with pytest.raises(ValueError, match="dto/PushT-v0 has no render quality 'fast'; its images are drawn in one way"):
+        env_spec("dto/PushT-v0", obs_type="image", render_quality="fast")
+    with pytest.raises(ValueError, match="choose default or fast"):
+        env_spec("dto/Square-v0", obs_type="image", render_quality="best")
+    with pytest.raises(ValueError, match="add --obs-type image"):
+        env_spec("dto/Square-v0", render_quality="fast")
 
 
 def test_running_out_goes_on_to_the_horizon():

@@ -126,6 +126,32 @@ def test_dictionaries_are_stacked_entry_by_entry():
     np.testing.assert_array_equal(agent.seen[1]["twice"], 2 * agent.seen[1]["state"])
 
 
+class Camera(gymnasium.Wrapper):
+    """Notes at which steps an image would be drawn."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        env.draw_images, self.drawn = True, []
+
+    def step(self, action):
+        self.drawn.append(self.unwrapped.draw_images)
+        return super().step(action)
+
+
+@pytest.mark.parametrize(
+    ("n_obs_steps", "drawn"), [(None, [0, 0, 1] * 2 + [0, 0]), (2, [0, 1, 1] * 2 + [0, 1]), (5, [1] * 8)]
+)
+def test_images_are_drawn_only_where_the_agent_looks(n_obs_steps, drawn):
+    class Cameras(Walks):
+        def take(self, count):
+            self._built = self._built or [Camera(Walk()) for _ in range(count)]
+            return self._built
+
+    cameras = Cameras()
+    play_all(Recorder(n_obs_steps=n_obs_steps, n_action_steps=3, chunk=4), cameras)
+    assert cameras.take(3)[2].drawn == [bool(flag) for flag in drawn]
+
+
 def test_rows_do_not_depend_on_their_neighbours():
     together = play_all(harness_agents.Wanderer())
     for init in SHARD.inits:

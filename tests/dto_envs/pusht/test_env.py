@@ -153,6 +153,26 @@ def test_observation_types(obs_type):
         np.testing.assert_array_equal(observation["state"], PushTEnv("state").reset(seed=0)[0])
 
 
+@pytest.mark.parametrize("obs_type", ["state", "image", "state_image"])
+def test_images_that_nobody_looks_at_are_black_and_nothing_else_changes(obs_type):
+    env, looked_at = PushTEnv(obs_type), PushTEnv("state_image")
+    env.draw_images = False
+    assert env.reset(seed=1)[0] in env.observation_space
+    assert obs_type != "image" or env.reset(seed=1)[0].any()
+    looked_at.reset(seed=1)
+    for action in ([200.0, 300.0], [310.0, 290.0]):
+        observation, *rest = env.step(action)
+        expected, *rest_expected = looked_at.step(action)
+        assert rest == rest_expected and observation in env.observation_space
+        parts = observation if isinstance(observation, dict) else {obs_type: observation}
+        assert not parts.get("image", np.zeros(1)).any() and expected["image"].any()
+        if "state" in parts:
+            np.testing.assert_array_equal(parts["state"], expected["state"])
+    env.draw_images = True
+    if obs_type == "image":
+        np.testing.assert_array_equal(env.step(action)[0], looked_at.step(action)[0]["image"])
+
+
 def test_pictures_show_agent_block_goal_and_target():
     env = PushTEnv(render_mode="rgb_array")
     env.reset(options={"state": [100.0, 150.0, 350.0, 350.0, 0.0]})

@@ -12,6 +12,7 @@ from dto_eval.boards.evidence import grid_step
 from dto_eval.boards.guard import RefusedError
 from dto_eval.boards.submit import admitted, read_submission, submit
 from dto_eval.commands.board import main
+from dto_eval.evaluate import env_spec
 from dto_eval.records import Member
 from dto_eval.run_folder import load_run
 
@@ -112,6 +113,14 @@ def test_protocols_that_are_refused(make, root, change, reason):
     with pytest.raises(RefusedError, match=reason):
         admit(run, root)
     assert not root.exists()
+
+
+def test_runs_on_images_are_refused_with_the_reason(make, root):
+    protocol = make.protocol()
+    images = {"env_spec": env_spec(protocol.env_id, obs_type="state_image")}
+    run = make.run(protocol.model_copy(update=images))
+    with pytest.raises(RefusedError, match="observed images, which differ from one OpenGL to the next"):
+        admit(run, root)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,23 @@ class Watcher:
         return np.repeat(observations["state"][:, -1:, :2], 30, axis=1)
 
 
+class Seeker:
+    """Goes towards the darkest part of the last of two images, which must both have been drawn."""
+
+    n_obs_steps = 2
+    n_action_steps = 20
+
+    def reset(self, seeds):
+        pass
+
+    def act(self, observations):
+        assert observations.any(axis=(2, 3, 4)).all()
+        dark = 255.0 - observations[:, -1].mean(axis=-1)
+        places = np.linspace(0, 512, dark.shape[-1])
+        target = [[(row.sum(0) @ places) / row.sum(), (row.sum(1) @ places) / row.sum()] for row in dark]
+        return np.repeat(np.array(target)[:, None], 20, axis=1)
+
+
 class Slow(Wanderer):
     def act(self, observations):
         time.sleep(0.004)
