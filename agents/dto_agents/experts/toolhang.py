@@ -31,13 +31,13 @@ HANDLE = np.array([0.03, 0.0, 0.015])  # where it is pressed
 TOOL_WIDTH = 0.03
 
 TIP_CLEARANCE = 0.08  # height of the rod's tip over the hole's rim, while it is carried there
-TURN_PLACE = np.array([0.0, -0.18, 1.05])  # where the rod is turned downwards, and from which height on
+TURN_PLACE = np.array([0.0, -0.18, 1.05])  # of the gripper: where the rod is turned, and from which height on
 TRAVEL_HEIGHT = 1.15  # of the gripper, above stand and frame
 RING_CLEARANCE = 0.05  # height of the ring over the bump's top, while it is carried there
-SLOW_STEP = 0.012  # the ring is lowered by asking for this much: too hard, and it tears the frame out of the stand
-LET_GO, PRESS = "let go of the tool", "press the tool"  # stages
-PRESS_WITHIN = 0.12  # horizontal distance from the bump; farther out the ring would be pulled off
 RING_LAID = -0.010  # height of the ring over the bump's top, when it is let go
+SLOW_STEP = 0.012  # lowering the ring asks for no more than this: too hard, and it tears the frame out of the stand
+PRESS_WITHIN = 0.12  # horizontal distance from the bump; farther out, pressing pulls the ring off
+LET_GO, PRESS = "let go of the tool", "press the tool"  # the stages that must be remembered
 
 
 def plan(scene: Scene, memory: Memory) -> Goal:
@@ -48,8 +48,7 @@ def plan(scene: Scene, memory: Memory) -> Goal:
         memory: what is remembered.
     """
     stand, frame, tool = scene.objects
-    gripper = scene.gripper
-    grip = frame.at(GRIP)
+    gripper, grip = scene.gripper, frame.at(GRIP)
     if not _mounted(stand, frame):
         if memory.closing and holds(gripper, grip, GRIP_WIDTH):
             return stay(gripper) if squeezing(gripper, GRIP_WIDTH) else _insert(scene)
@@ -60,9 +59,7 @@ def plan(scene: Scene, memory: Memory) -> Goal:
         return stay(gripper) if squeezing(gripper, TOOL_WIDTH) else _hang(scene)
     if not _on_hook(frame, tool):
         return _fetch_tool(scene)
-    if (memory.stage == LET_GO and memory.steps < 20) or (memory.stage == PRESS and memory.steps > 70):
-        return _let_go(gripper)
-    return _press(gripper, frame.at(BUMP), tool)
+    return _help_down(scene, memory)
 
 
 def _mounted(stand: Pose, frame: Pose) -> bool:
@@ -104,11 +101,6 @@ def _insert(scene: Scene) -> Goal:
     return Goal(target.position, target.rotation, close=True, reach=away)
 
 
-def _on_hook(frame: Pose, tool: Pose) -> bool:
-    """Whether the tool's large ring is around the bump, or where it comes to rest from there."""
-    return bool(np.linalg.norm(tool.at(RING) - frame.at(BUMP)) < 0.035)
-
-
 def _back_off(gripper: Gripper) -> Goal:
     """Let go of the frame and leave it the way the gripper came."""
     back = 0.1 if gripper.width > 0.04 else 0.0
@@ -148,22 +140,38 @@ def _hang(scene: Scene) -> Goal:
     return Goal(target.position, target.rotation, close=True, reach=0.0 if around else away)
 
 
-def _above(position: np.ndarray, height: float) -> np.ndarray:
-    return np.array([position[0], position[1], height])
+def _on_hook(frame: Pose, tool: Pose) -> bool:
+    """Whether the tool's large ring is around the bump, or where it comes to rest from there."""
+    return bool(np.linalg.norm(tool.at(RING) - frame.at(BUMP)) < 0.035)
 
 
 def _let_go(gripper: Gripper) -> Goal:
+    """Open the fingers, then rise."""
     rise = 0.1 if gripper.width > OPEN_WIDTH else 0.0
     return Goal(gripper.position + [0.0, 0.0, rise], gripper.rotation, close=False, reach=0.0, stage=LET_GO)
 
 
+def _help_down(scene: Scene, memory: Memory) -> Goal:
+    """See whether the tool falls by itself, and if the ring has caught on the bump, press the handle; and again."""
+    stand, frame, tool = scene.objects
+    pulled = (stand.rotation * STANDING * frame.rotation.inv()).magnitude() > 0.05
+    pressed = memory.stage == PRESS and (pulled or memory.steps > 70)
+    if pressed or (memory.stage == LET_GO and memory.steps < 20):
+        return _let_go(scene.gripper)
+    return _press(scene.gripper, frame.at(BUMP), tool)
+
+
 def _press(gripper: Gripper, bump: np.ndarray, tool: Pose) -> Goal:
-    """Press the handle down with closed fingers, where the ring has caught on the bump."""
+    """Press the handle down with closed fingers, from above."""
     handle = tool.at(HANDLE)
     outward = handle[:2] - bump[:2]
-    distance = float(np.linalg.norm(outward))
-    place = np.append(bump[:2] + outward * min(1.0, PRESS_WITHIN / distance), handle[2])
+    within = min(1.0, PRESS_WITHIN / float(np.linalg.norm(outward)))
+    place = np.append(bump[:2] + within * outward, handle[2])
     away = float(np.linalg.norm((place - gripper.position)[:2]))
-    ready = away < 0.012 and gripper.width < 0.01
-    height = -0.03 if ready or gripper.position[2] < handle[2] + 0.01 else 0.05
-    return Goal(place + [0.0, 0.0, height], pointing_down(0.0), close=True, reach=0.0, stage=PRESS)
+    begun = gripper.position[2] < handle[2] + 0.01 or (away < 0.012 and gripper.width < 0.01)
+    target = place + [0.0, 0.0, -0.01 if begun else 0.05]
+    return Goal(target, pointing_down(0.0), close=True, reach=0.0, stage=PRESS)
+
+
+def _above(position: np.ndarray, height: float) -> np.ndarray:
+    return np.array([position[0], position[1], height])

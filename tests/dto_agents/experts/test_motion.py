@@ -39,6 +39,19 @@ def test_a_large_turn_keeps_its_axis():
     np.testing.assert_allclose(deflection, [0, 0, 0, 0, 0, 1], atol=1e-9)
 
 
+def test_turns_can_be_slower_than_the_hand_and_keep_their_axis():
+    hand = Hand(dataclasses.replace(STEADY, fastest_turn=0.4), np.random.default_rng(0))
+    deflection = hand.deflect(gripper_at([0, 0, 0]), goal_at([1, 0, 0], yaw=3.0))
+    np.testing.assert_allclose(deflection, [1, 0, 0, 0, 0, 0.4], atol=1e-9)
+
+
+def test_a_less_agile_hand_comes_to_its_deflection_in_steps():
+    hand = Hand(dataclasses.replace(STEADY, agility=0.5), np.random.default_rng(0))
+    ahead = [hand.deflect(gripper_at([0, 0, 0]), goal_at([1, 0, 0]))[0] for _ in range(3)]
+    back = [hand.deflect(gripper_at([0, 0, 0]), goal_at([-1, 0, 0]))[0] for _ in range(2)]
+    np.testing.assert_allclose(ahead + back, [0.5, 0.75, 0.875, -0.0625, -0.53125])
+
+
 def test_a_seed_fixes_every_deflection_and_another_seed_gives_others():
     arguments = (50, goal_at([1, 0, 0]), gripper_at([0, 0, 0]))
     first = deflections(MotionStyle(), 3, *arguments)
