@@ -16,11 +16,12 @@ CAMERAS = ("agentview", "robot0_eye_in_hand")
 @pytest.fixture(scope="module", autouse=True)
 def opengl():
     try:
-        painter = rendering.painter("Lift", "default")
+        rendering.painter("Lift", "default")
     except NoDisplayError as error:
         pytest.skip(str(error))
     yield
-    painter.close()
+    for quality in rendering.QUALITIES:
+        rendering.painter("Lift", quality).close()
     rendering.painter.cache_clear()
 
 
@@ -40,8 +41,57 @@ def test_image_observations():
     assert np.array_equal(state_only.reset(seed=1)[0], observation["state"])
 
 
+def test_images_that_nobody_looks_at_are_black_and_nothing_else_changes():
+    env = gym.make("dto/Lift-v0", obs_type="state_image").unwrapped
+    plain = gym.make("dto/Lift-v0").unwrapped
+    env.draw_images = False
+    assert all(env.reset(seed=1)[0][name].any() for name in CAMERAS)
+    plain.reset(seed=1)
+    for _ in range(2):
+        action = env.action_space.sample()
+        observation, *rest = env.step(action)
+        expected, *expected_rest = plain.step(action)
+        assert env.observation_space.contains(observation) and rest == expected_rest
+        assert not any(observation[name].any() for name in CAMERAS)
+        assert np.array_equal(observation["state"], expected)
+    env.draw_images = True
+    assert all(env.step(action)[0][name].any() for name in CAMERAS)
+
+
+def test_what_is_left_out_of_a_scene_changes_no_pixel(monkeypatch):
+    """The whole scene, drawn with the same OpenGL, is the same picture to the last bit."""
+    env = gym.make("dto/Lift-v0", obs_type="image").unwrapped
+    env.draw_images = False
+    for seed in (3, 4):
+        env.reset(seed=seed)
+        for _ in range(6):
+            env.step(np.array([0.8, 0.3, -0.8, 0, 0.5, 0.3, 0]))
+        pictures = [env._image(name) for name in CAMERAS]
+        with monkeypatch.context() as patch:
+            patch.setattr(rendering, "hide_unseen", reflect)
+            assert all(
+                np.array_equal(env._image(name), picture) for name, picture in zip(CAMERAS, pictures, strict=True)
+            )
+
+
+def reflect(scene, *_, **__):
+    import mujoco
+
+    scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 1
+
+
+def test_fast_pictures_differ_at_edges_and_in_the_faint_reflections_of_the_floor():
+    default = gym.make("dto/Lift-v0", obs_type="image").reset(seed=2)[0]
+    fast = gym.make("dto/Lift-v0", obs_type="image", render_quality="fast").reset(seed=2)[0]
+    for name in CAMERAS:
+        difference = np.abs(default[name].astype(int) - fast[name]).max(axis=-1)
+        assert 0 < (difference > 16).mean() < 0.08 and np.median(difference) <= 1
+    with pytest.raises(ValueError, match="render_quality='best' is none of 'default', 'fast'"):
+        gym.make("dto/Lift-v0", render_quality="best")
+
+
 def test_images_are_robosuites_turned_upright():
-    """At the same state, robosuite's own renderer gives the same pixels, upside down."""
+    """At the same state, robosuite's own renderer gives the same pixels, upside down, to one step of 255."""
     from robosuite.utils.binding_utils import MjRenderContextOffscreen
 
     env = gym.make("dto/Lift-v0", obs_type="image").unwrapped
