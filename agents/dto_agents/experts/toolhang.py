@@ -9,7 +9,7 @@ from dto_agents.experts.grasping import OPEN_WIDTH, fetch, fetch_from, gripper_f
 from dto_agents.experts.motion import MotionStyle
 from dto_agents.experts.scene import Goal, Gripper, Memory, Pose, Scene, nearest, pointing_down
 
-STYLE = MotionStyle(fastest_turn=0.45, agility=0.6)
+STYLE = MotionStyle(fastest_turn=0.45, agility=0.6, slip_rate=0.0015)
 OBJECTS = (7, 21, 35)  # the stand's base, the frame at its corner, the tool at its middle
 
 # In the stand's frame: a hole 10 mm wide, from its rim down to the base plate.
@@ -36,7 +36,7 @@ TRAVEL_HEIGHT = 1.15  # of the gripper, above stand and frame
 RING_CLEARANCE = 0.05  # height of the ring over the bump's top, while it is carried there
 RING_LAID = -0.010  # height of the ring over the bump's top, when it is let go
 SLOW_STEP = 0.012  # lowering the ring asks for no more than this: too hard, and it tears the frame out of the stand
-PRESS_WITHIN = 0.12  # horizontal distance from the bump; farther out, pressing pulls the ring off
+PRESS_ANGLE = 0.12  # pressing asks for the handle to be turned by this much more, in rad
 LET_GO, PRESS = "let go of the tool", "press the tool"  # the stages that must be remembered
 
 
@@ -158,18 +158,16 @@ def _help_down(scene: Scene, memory: Memory) -> Goal:
     pressed = memory.stage == PRESS and (pulled or memory.steps > 70)
     if pressed or (memory.stage == LET_GO and memory.steps < 20):
         return _let_go(scene.gripper)
-    return _press(scene.gripper, frame.at(BUMP), tool)
+    return _press(scene.gripper, tool)
 
 
-def _press(gripper: Gripper, bump: np.ndarray, tool: Pose) -> Goal:
-    """Press the handle down with closed fingers, from above."""
-    handle = tool.at(HANDLE)
-    outward = handle[:2] - bump[:2]
-    within = min(1.0, PRESS_WITHIN / float(np.linalg.norm(outward)))
-    place = np.append(bump[:2] + within * outward, handle[2])
-    away = float(np.linalg.norm((place - gripper.position)[:2]))
+def _press(gripper: Gripper, tool: Pose) -> Goal:
+    """Press the handle down with closed fingers, along the arc on which it turns about the ring."""
+    handle, ring = tool.at(HANDLE), tool.at(RING)
+    away = float(np.linalg.norm((handle - gripper.position)[:2]))
     begun = gripper.position[2] < handle[2] + 0.01 or (away < 0.012 and gripper.width < 0.01)
-    target = place + [0.0, 0.0, -0.01 if begun else 0.05]
+    further = tool.rotation * Rotation.from_rotvec([0.0, PRESS_ANGLE, 0.0]) * tool.rotation.inv()
+    target = ring + further.apply(handle - ring) if begun else handle + [0.0, 0.0, 0.05]
     return Goal(target, pointing_down(0.0), close=True, reach=0.0, stage=PRESS)
 
 
