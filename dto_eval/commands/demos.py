@@ -29,7 +29,7 @@ class Collect:
     """Collect successful episodes of a scripted expert as robomimic HDF5; goes on where it was killed."""
 
     env: str = "dto/Square-v0"
-    """Environment with a scripted expert: dto/Lift-v0, dto/Can-v0 or dto/Square-v0."""
+    """Environment with a scripted expert: Lift, Can, Square, ToolHang or Transport, as in dto/Lift-v0."""
     episodes: int = 200
     """Number of successful episodes; failures are thrown away."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
