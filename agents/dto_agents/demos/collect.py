@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from dto_agents.demos.dataset import ROBOSUITE_KEYS, DemonstrationError, task_format
+from dto_agents.demos.dataset import DemonstrationError, robosuite_keys, task_format
 from dto_agents.demos.robomimic import Recording, write_demo, write_file
 from dto_agents.experts import EXPERTS, make_expert
 from dto_envs.registry import row
@@ -170,12 +170,15 @@ def env_args(env_id: str) -> dict[str, Any]:
         from robosuite.controllers import load_composite_controller_config
 
         controller = load_composite_controller_config(robot="Panda")
+    arms = len(EXPERTS[env_id].arms)
+    placement = {"env_configuration": "opposed"} if arms == 2 else {}
     return {
         "env_name": task_format(env_id).env_name,
         "env_version": version,
         "type": 1,
         "env_kwargs": {
-            "robots": ["Panda"],
+            "robots": ["Panda"] * arms,
+            **placement,
             "controller_configs": controller,
             "control_freq": 20,
             "has_renderer": False,
@@ -204,7 +207,7 @@ def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
         rewards.append(reward)
         over = terminated or truncated
     recording = Recording(
-        observations=_split(np.array(observations)),
+        observations=_split(np.array(observations), len(action) // 7),
         actions=np.array(actions, dtype=np.float64),
         rewards=np.array(rewards),
         states=np.array(states),
@@ -213,9 +216,10 @@ def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
     return recording, bool(step_info["success"])
 
 
-def _split(observations: np.ndarray) -> dict[str, np.ndarray]:
-    ends = np.cumsum([observations.shape[1] - 9, 3, 4])
-    return dict(zip(ROBOSUITE_KEYS, np.split(observations, ends, axis=1), strict=True))
+def _split(observations: np.ndarray, arms: int) -> dict[str, np.ndarray]:
+    """The parts of state observations (T, D), by robomimic's keys."""
+    ends = np.cumsum([observations.shape[1] - 9 * arms, *(3, 4, 2) * arms])
+    return dict(zip(robosuite_keys(arms), np.split(observations, ends[:-1], axis=1), strict=True))
 
 
 @functools.cache

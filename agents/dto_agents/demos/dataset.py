@@ -11,8 +11,13 @@ import numpy as np
 
 from dto_envs.registry import row
 
-ROBOSUITE_KEYS = ("object", "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
 PUSHT_KEYS = ("agent_pos", "keypoint")
+
+
+def robosuite_keys(arms: int = 1) -> tuple[str, ...]:
+    """Robomimic's observation keys of a robosuite task: the objects, then three for each arm."""
+    parts = ("eef_pos", "eef_quat", "gripper_qpos")
+    return "object", *(f"robot{arm}_{part}" for arm in range(arms) for part in parts)
 
 
 class DemonstrationError(ValueError):
@@ -36,10 +41,11 @@ class TaskFormat:
 
 FORMATS: Mapping[str, TaskFormat] = MappingProxyType(
     {
-        "dto/Lift-v0": TaskFormat("Lift", ROBOSUITE_KEYS, 19),
-        "dto/Can-v0": TaskFormat("PickPlaceCan", ROBOSUITE_KEYS, 23),
-        "dto/Square-v0": TaskFormat("NutAssemblySquare", ROBOSUITE_KEYS, 23),
-        "dto/ToolHang-v0": TaskFormat("ToolHang", ROBOSUITE_KEYS, 53),
+        "dto/Lift-v0": TaskFormat("Lift", robosuite_keys(), 19),
+        "dto/Can-v0": TaskFormat("PickPlaceCan", robosuite_keys(), 23),
+        "dto/Square-v0": TaskFormat("NutAssemblySquare", robosuite_keys(), 23),
+        "dto/ToolHang-v0": TaskFormat("ToolHang", robosuite_keys(), 53),
+        "dto/Transport-v0": TaskFormat("TwoArmTransport", robosuite_keys(arms=2), 59),
         "dto/PushT-v0": TaskFormat("PushT", PUSHT_KEYS, 20),
     }
 )

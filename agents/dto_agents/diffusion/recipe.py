@@ -74,6 +74,8 @@ class DiffusionRecipe:
 _ONE_OBJECT = (3, 10, 17)
 # The stand's, the frame's and the tool's, each relative to the gripper and to the world, then the gripper's.
 _THREE_OBJECTS = (3, 10, 17, 24, 31, 38, 47)
+# The hammer's, the trash's and the lid's in the world, then those of both grippers.
+_TWO_ARMS = (3, 10, 17, 44, 53)
 
 RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
     {
@@ -82,6 +84,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/Can-v0": DiffusionRecipe(width=400, steps=20_000, rotations=_ONE_OBJECT),
         "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
         "dto/ToolHang-v0": DiffusionRecipe(width=400, steps=40_000, rotations=_THREE_OBJECTS),
+        "dto/Transport-v0": DiffusionRecipe(width=384, steps=40_000, rotations=_TWO_ARMS),
     }
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from dto_agents.experts import can, lift, square, toolhang
+from dto_agents.experts import can, lift, square, toolhang, transport
 from dto_agents.experts.motion import Hand, MotionStyle
 from dto_agents.experts.scene import Goal, Memory, Scene, see
 from dto_agents.simple import state_of
@@ -51,6 +51,11 @@ EXPERTS: Mapping[str, ExpertPlan] = MappingProxyType(
         "dto/Can-v0": ExpertPlan((ArmPlan(can.plan),), can.OBJECTS, MotionStyle(fastest=0.85)),
         "dto/Square-v0": ExpertPlan((ArmPlan(square.plan),), square.OBJECTS),
         "dto/ToolHang-v0": ExpertPlan((ArmPlan(toolhang.plan),), toolhang.OBJECTS, toolhang.STYLE),
+        "dto/Transport-v0": ExpertPlan(
+            tuple(map(ArmPlan, (transport.plan_first, transport.plan_second), transport.BASE_YAWS)),
+            transport.OBJECTS,
+            transport.STYLE,
+        ),
     }
 )
 

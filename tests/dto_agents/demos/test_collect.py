@@ -8,11 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
-from dto_agents.demos.collect import Collection, collect, record_episode
-from dto_agents.demos.dataset import DemonstrationError, load_demonstrations
+from dto_agents.demos.collect import Collection, collect, env_args, record_episode
+from dto_agents.demos.dataset import DemonstrationError, load_demonstrations, task_format
+from dto_agents.demos.robomimic import write_demo, write_file
 from dto_agents.experts import make_expert
 
-LIFT = "dto/Lift-v0"
+LIFT, TRANSPORT = "dto/Lift-v0", "dto/Transport-v0"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,30 @@ def test_a_recorded_episode_can_be_replayed_from_its_states():
         np.testing.assert_array_equal(env.unwrapped.get_state(), recording.states[step])
         observation, *_ = env.step(recording.actions[step].astype(np.float32))
     env.close()
+
+
+def test_files_name_what_two_arms_see_as_robomimic_does(tmp_path):
+    pytest.importorskip("robosuite")
+    env = gymnasium.make(TRANSPORT, max_episode_steps=3)
+    recording, success = record_episode(env, make_expert(TRANSPORT), 3)
+    observation, _ = env.reset(seed=3)
+    env.close()
+    assert not success and recording.actions.shape == (3, 14)
+    sizes = {"object": 41}
+    for robot in ("robot0", "robot1"):
+        sizes |= {f"{robot}_eef_pos": 3, f"{robot}_eef_quat": 4, f"{robot}_gripper_qpos": 2}
+    assert {key: values.shape for key, values in recording.observations.items()} == {
+        key: (4, size) for key, size in sizes.items()
+    }
+    assert tuple(sizes) == task_format(TRANSPORT).keys
+
+    args, path = env_args(TRANSPORT), tmp_path / "demos.hdf5"
+    assert (args["env_name"], args["env_kwargs"]["robots"]) == ("TwoArmTransport", ["Panda", "Panda"])
+    assert args["env_kwargs"]["env_configuration"] == "opposed"
+    assert "env_configuration" not in env_args(LIFT)["env_kwargs"]
+    write_file(path, args, [lambda group: write_demo(group, recording)])
+    (episode,) = load_demonstrations(path, TRANSPORT).episodes
+    np.testing.assert_array_equal(episode.observations[0], observation)
 
 
 def test_a_collection_whose_worker_is_killed_goes_on_to_the_same_file(tmp_path):

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 import dto_envs  # noqa: F401
 from dto_agents.diffusion.features import feature_size, features
 from dto_agents.diffusion.recipe import RECIPES
+from dto_envs.registry import row
 
 
 @given(seed=st.integers(0, 2**31), sign=st.sampled_from([-1.0, 1.0]))
@@ -36,7 +37,7 @@ def test_no_quaternions_no_change_and_zeros_stay_zeros():
     assert (features(torch.zeros(1, 4), (0,)) == 0).all()
 
 
-QUATERNIONS = {"dto/Lift-v0": 2, "dto/Can-v0": 3, "dto/Square-v0": 3, "dto/ToolHang-v0": 7}
+QUATERNIONS = {"dto/Lift-v0": 2, "dto/Can-v0": 3, "dto/Square-v0": 3, "dto/ToolHang-v0": 7, "dto/Transport-v0": 5}
 
 
 @pytest.mark.parametrize("env_id", QUATERNIONS)
@@ -44,8 +45,9 @@ def test_recipes_point_at_the_environments_quaternions(env_id):
     pytest.importorskip("robosuite")
     env = gymnasium.make(env_id)
     env.reset(seed=3)
+    action = np.tile([0.1, 0, 0, 0, 0, 0.3, -1], row(env_id).layout.size // 7)
     for _ in range(2):
-        observation = env.step(np.array([0.1, 0, 0, 0, 0, 0.3, -1], dtype=np.float32))[0]
+        observation = env.step(action)[0]
     env.close()
     rotations = RECIPES[env_id].rotations
     for start in rotations:
