@@ -18,9 +18,12 @@ from scipy import stats
 import dto_envs  # noqa: F401  (registers the ids)
 from dto_envs.robomimic.build import TASKS, make_robosuite_env, quiet
 
+# Lift's cube and the head of Transport's hammer differ in size from reset to reset.
+SAMPLED_GEOMS = {"Lift": "cube_g0", "Transport": "payload_head"}
+
 
 def quantities(simulator, task: str) -> dict[str, float]:
-    """What a reset samples: seven joint angles, the object's position and yaw, and the sizes of Lift's cube."""
+    """What a reset samples: seven joint angles, the object's position and yaw, and sampled sizes."""
     model, data = simulator
     body = model.body(TASKS[task].object_body)
     start = model.jnt_qposadr[body.jntadr[0]]
@@ -28,9 +31,9 @@ def quantities(simulator, task: str) -> dict[str, float]:
     values = {f"joint {k + 1}": data.qpos[k] for k in range(7)}
     values |= {f"object {axis}": data.qpos[start + k] for k, axis in enumerate("xyz")}
     values["object yaw"] = 2 * np.arctan2(z, w) % (2 * np.pi)
-    if TASKS[task].box is not None:
-        size = model.geom(f"{TASKS[task].box}_g0").size
-        values |= {f"cube {axis}": size[k] for k, axis in enumerate("xyz")}
+    if task in SAMPLED_GEOMS:
+        size = model.geom(SAMPLED_GEOMS[task]).size
+        values |= {f"size {axis}": size[k] for k, axis in enumerate("xyz")}
     return {name: float(value) for name, value in values.items()}
 
 
