@@ -8,7 +8,7 @@ from dto_agents.experts.grasping import OPEN_WIDTH, fetch, holds, squeezing
 from dto_agents.experts.motion import MotionStyle
 from dto_agents.experts.scene import Goal, Gripper, Memory, Pose, Scene, nearest, pointing_down, wrap
 
-STYLE = MotionStyle(fastest_turn=0.35, agility=0.6)
+STYLE = MotionStyle(fastest_turn=0.35, agility=0.6, rotational_tremor=0.008)
 OBJECTS = (0, 7, 14)  # the hammer at the middle of its handle, the trash, the lid's handle
 BASE_YAWS = (np.pi / 2, -np.pi / 2)  # the arms face each other; their grippers start with these yaws, too
 
@@ -22,9 +22,10 @@ BIN_REACH = 0.13  # |x| and |y| from the middle of a bin, up to which something 
 TRAVEL_HEIGHT = 1.06  # of a gripper that passes over the walls
 FOLDED = 0.44  # an empty gripper rises with |y| below this: nearer to its base, the arm folds until its elbow stops
 
-LID_WIDTH, TRASH_WIDTH, HANDLE_WIDTH = 0.022, 0.04, 0.028
-LID_CARRIED, LID_LAID = 1.0, 0.829  # heights of the lid's handle
-TRASH_CARRIED, TRASH_DROPPED = 1.02, 0.95
+LID_WIDTH, TRASH_WIDTH, HANDLE_WIDTH = 0.022, 0.04, 0.03
+ABOVE = np.array([0.0, 0.0, 0.006])  # of what lies in a bin: finger tips that reach its middle rub on the floor
+LID_CARRIED, LID_LAID = 1.05, 0.829  # heights of the lid's handle
+TRASH_CARRIED, TRASH_DROPPED = 1.03, 0.95
 
 GRIPS = (-0.05, 0.065)  # where each arm grips the hammer's handle: along it from its middle, positive towards +y
 HAMMER_MIDDLE = np.array([0.0, 0.0, 0.018])  # of the whole hammer, in its frame; z points to the head
@@ -45,16 +46,16 @@ def plan_first(scene: Scene, memory: Memory) -> Goal:
     hammer, _, lid = scene.objects
     gripper, other = scene.grippers
     if memory.closing and holds(gripper, lid.position, LID_WIDTH):
-        return _squeeze(gripper, lid.position) if squeezing(gripper, LID_WIDTH) else _lay_lid(gripper, lid)
+        return _squeeze(lid.position, gripper.yaw) if squeezing(gripper, LID_WIDTH) else _lay_lid(gripper, lid)
     if _in_bin(lid, START_BIN):
         return _fetch_over_walls(gripper, lid.position, nearest(lid.yaw + np.pi / 2, BASE_YAWS[0], np.pi))
+    grip, yaw = _grip(hammer, 0)
     taken = _holds_handle(other, hammer)
     if memory.closing and _around_handle(gripper, hammer) and not taken:
-        grip = _on_handle(hammer, GRIPS[0])
-        return _squeeze(gripper, grip) if squeezing(gripper, HANDLE_WIDTH) else _offer(gripper, hammer)
+        return _squeeze(grip, yaw) if squeezing(gripper, HANDLE_WIDTH) else _offer(gripper, hammer)
     if taken or hammer.position[1] > -0.2:
         return _leave(gripper, hammer)
-    return _fetch_over_walls(gripper, _on_handle(hammer, GRIPS[0]), nearest(_heading(hammer), BASE_YAWS[0], np.pi))
+    return _fetch_over_walls(gripper, grip, yaw)
 
 
 def plan_second(scene: Scene, memory: Memory) -> Goal:
@@ -66,15 +67,17 @@ def plan_second(scene: Scene, memory: Memory) -> Goal:
     """
     hammer, trash, _ = scene.objects
     other, gripper = scene.grippers
-    grip = _on_handle(hammer, GRIPS[1])
+    grip, yaw = _grip(hammer, 1)
     if memory.closing and _around_handle(gripper, hammer):
-        waits = squeezing(gripper, HANDLE_WIDTH) or _beside_handle(other, hammer)[1] < 0.08
-        return _squeeze(gripper, grip) if waits else _deliver(gripper, hammer)
-    if memory.closing and holds(gripper, trash.position, TRASH_WIDTH):
-        return _squeeze(gripper, trash.position) if squeezing(gripper, TRASH_WIDTH) else _drop_trash(gripper, trash)
+        if squeezing(gripper, HANDLE_WIDTH):
+            return _squeeze(grip, yaw)
+        released = _beside_handle(other, hammer)[1] > 0.08
+        return _deliver(gripper, hammer) if released else _squeeze(gripper.position, gripper.yaw)
+    pinch = trash.position + ABOVE
+    if memory.closing and holds(gripper, pinch, TRASH_WIDTH):
+        return _squeeze(pinch, gripper.yaw) if squeezing(gripper, TRASH_WIDTH) else _drop_trash(gripper, trash)
     if not _in_bin(trash, TRASH_BIN):
-        return _fetch_over_walls(gripper, trash.position, nearest(trash.yaw, BASE_YAWS[1], np.pi / 2))
-    yaw = nearest(_heading(hammer), BASE_YAWS[1], np.pi)
+        return _fetch_over_walls(gripper, pinch, nearest(trash.yaw, BASE_YAWS[1], np.pi / 2))
     if _holds_handle(other, hammer) and np.linalg.norm(other.position - HANDOVER) < 0.03:
         return fetch(gripper, grip, yaw)
     if hammer.position[1] > 0.2:
@@ -103,6 +106,11 @@ def _on_handle(hammer: Pose, along: float) -> np.ndarray:
     return hammer.position + along * _axis(hammer)
 
 
+def _grip(hammer: Pose, arm: int) -> tuple[np.ndarray, float]:
+    """Where an arm grips the handle, and its gripper's yaw."""
+    return _on_handle(hammer, GRIPS[arm]) + ABOVE, nearest(_heading(hammer), BASE_YAWS[arm], np.pi)
+
+
 def _beside_handle(gripper: Gripper, hammer: Pose) -> tuple[float, float]:
     """How far along the handle the gripper is, and how far off it."""
     offset = gripper.position - hammer.position
@@ -117,12 +125,12 @@ def _around_handle(gripper: Gripper, hammer: Pose) -> bool:
 
 def _holds_handle(gripper: Gripper, hammer: Pose) -> bool:
     """Whether the fingers have closed on the handle."""
-    return _around_handle(gripper, hammer) and not squeezing(gripper, HANDLE_WIDTH)
+    return _around_handle(gripper, hammer) and gripper.width < 1.05 * HANDLE_WIDTH
 
 
-def _squeeze(gripper: Gripper, grasp: np.ndarray) -> Goal:
+def _squeeze(grasp: np.ndarray, yaw: float) -> Goal:
     """Keep the gripper at ``grasp`` while the fingers close."""
-    return Goal(grasp, pointing_down(gripper.yaw), close=True, reach=0.0)
+    return Goal(grasp, pointing_down(yaw), close=True, reach=0.0)
 
 
 def _travel(gripper: Gripper, place: np.ndarray, yaw: float) -> Goal:
@@ -144,25 +152,26 @@ def _fetch_over_walls(gripper: Gripper, grasp: np.ndarray, yaw: float) -> Goal:
 
 def _lay_lid(gripper: Gripper, lid: Pose) -> Goal:
     """Lift the lid, take it to its place beside the bin, lower it there and let go."""
-    rising = lid.position[2] < LID_CARRIED - 0.015 and _in_bin(lid, START_BIN)
+    rising = lid.position[2] < LID_CARRIED - 0.05 and _in_bin(lid, START_BIN)
     offset = (START_BIN if rising else LID_PLACE) - lid.position[:2]
     away = float(np.linalg.norm(LID_PLACE - lid.position[:2]))
     height = LID_CARRIED if away > 0.02 else LID_LAID - 0.02
     let_go = away < 0.05 and lid.position[2] < LID_LAID
     target = gripper.position + [*offset, height - lid.position[2]]
-    return Goal(target, pointing_down(gripper.yaw + wrap(-lid.yaw)), close=not let_go, reach=away)
+    rotation = pointing_down(gripper.yaw - wrap(lid.yaw))
+    return Goal(target, rotation, close=not let_go, reach=0.0 if rising else away)
 
 
 def _drop_trash(gripper: Gripper, trash: Pose) -> Goal:
     """Lift the trash over the walls, lower it a little into its bin, and let go."""
-    rising = trash.position[2] < TRASH_CARRIED - 0.04 and _in_bin(trash, TARGET_BIN)
+    rising = trash.position[2] < TRASH_CARRIED - 0.05 and _in_bin(trash, TARGET_BIN)
     offset = (TARGET_BIN if rising else DROP) - trash.position[:2]
     away = float(np.linalg.norm(DROP - trash.position[:2]))
     lowest = TRASH_DROPPED - 0.02
     height = float(np.clip(lowest + 2.0 * (away - 0.05), lowest, TRASH_CARRIED))
     let_go = away < 0.06 and trash.position[2] < TRASH_DROPPED
     target = gripper.position + [*offset, height - trash.position[2]]
-    return Goal(target, pointing_down(BASE_YAWS[1]), close=not let_go, reach=away)
+    return Goal(target, pointing_down(BASE_YAWS[1]), close=not let_go, reach=0.0 if rising else away)
 
 
 def _offer(gripper: Gripper, hammer: Pose) -> Goal:

@@ -111,7 +111,7 @@ def test_the_hammer_reaches_the_target_bin_by_way_of_both_arms_and_over_all_wall
         hammer = world.things[HAMMER]
         if any(carriers[-1]) and hammer.position[2] < WALL + 0.02:
             low.append(min(np.abs(hammer.position[:2] - middle).max() for middle in (START_BIN, TARGET_BIN)))
-        if hammer.position[1] > 0.3 and hammer.position[2] < 0.83 and not any(world.held):
+        if hammer.position[1] > 0.3 and hammer.position[2] < 0.83 and not any(carriers[-1]):
             break
     hammer, trash, lid = world.things
     assert np.abs(hammer.position[:2] - TARGET_BIN).max() < 0.04 and hammer.position[2] < 0.83
