@@ -47,7 +47,7 @@ def plan_first(scene: Scene, memory: Memory) -> Goal:
     gripper, other = scene.grippers
     if memory.closing and holds(gripper, lid.position, LID_WIDTH):
         return _squeeze(lid.position, gripper.yaw) if squeezing(gripper, LID_WIDTH) else _lay_lid(gripper, lid)
-    if _in_bin(lid, START_BIN):
+    if lid.position[2] > LID_LAID + 0.02:
         return _fetch_over_walls(gripper, lid.position, nearest(lid.yaw + np.pi / 2, BASE_YAWS[0], np.pi))
     grip, yaw = _grip(hammer, 0)
     taken = _holds_handle(other, hammer)

@@ -173,6 +173,9 @@ def test_what_slipped_out_of_the_fingers_is_fetched_again_where_an_arm_can_reach
         goal = plan(dropped, Memory(closing=True))
         assert not goal.close
         assert np.linalg.norm(goal.position[:2] - hammer.position[:2]) < abs(GRIPS[arm]) + 0.01
+    lid = Pose(np.array([0.03, -0.44, 0.96]), Rotation.from_rotvec([0.0, 0.1, 0.0]))
+    leaning = Scene((*scene.objects[:2], lid), scene.grippers)
+    np.testing.assert_allclose(plan_first(leaning, Memory()).position[:2], lid.position[:2])
     trash = Pose(np.array([0.02, 0.4, 0.83]), Rotation.identity())
     missed = Scene((scene.objects[0], trash, scene.objects[2]), scene.grippers)
     np.testing.assert_allclose(plan_second(missed, Memory()).position[:2], trash.position[:2])
