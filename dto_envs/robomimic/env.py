@@ -106,7 +106,8 @@ class RobomimicEnv(gymnasium.Env):
         self.observation_space = self._make_observation_space(self._reader.read().size)
         pictures = obs_type != "state" or render_mode == "rgb_array"
         self._painter = painter(task, render_quality) if pictures else None
-        self._window = open_window(model, self.data) if render_mode == "human" else None
+        self._view = onlooker(TASKS[task].arms)
+        self._window = open_window(model, self.data, self._view) if render_mode == "human" else None
         self._succeeded = False
         self._ready = False
 
@@ -203,7 +204,7 @@ class RobomimicEnv(gymnasium.Env):
         if self.render_mode is None:
             raise ValueError("nothing to render; make the environment with render_mode='rgb_array' or 'human'")
         if self._painter is not None and self.render_mode == "rgb_array":
-            return self._painter.paint(self.model, self.data, onlooker(), FRAME_SIZE)
+            return self._painter.paint(self.model, self.data, self._view, FRAME_SIZE)
         return None
 
     def close(self) -> None:

@@ -135,12 +135,16 @@ def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
     return camera
 
 
-def onlooker() -> mujoco.MjvCamera:
-    """A person's view of the whole arm and its workspace, for frames to look at."""
+def onlooker(arms: int = 1) -> mujoco.MjvCamera:
+    """A person's view of the whole arm and its workspace, or of two arms from their side, for frames to look at."""
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-    camera.lookat[:] = (-0.12, 0.02, 1.05)
-    camera.distance, camera.azimuth, camera.elevation = 1.7, 140.0, -22.0
+    if arms == 1:
+        camera.lookat[:] = (-0.12, 0.02, 1.05)
+        camera.distance, camera.azimuth, camera.elevation = 1.7, 140.0, -22.0
+    else:
+        camera.lookat[:] = (-0.05, 0.0, 1.05)
+        camera.distance, camera.azimuth, camera.elevation = 2.4, 180.0, -30.0
     return camera
 
 
@@ -150,8 +154,13 @@ def painter(task_name: str, quality: str) -> Painter:
     return Painter(task_name, quality)
 
 
-def open_window(model: mujoco.MjModel, data: mujoco.MjData) -> Any:
+def open_window(model: mujoco.MjModel, data: mujoco.MjData, view: mujoco.MjvCamera) -> Any:
     """Open MuJoCo's passive viewer on a simulation; it shows a new state whenever its ``sync`` is called.
+
+    Args:
+        model: the task's model.
+        data: the simulation to show.
+        view: where it is seen from at first, such as :func:`onlooker`.
 
     Raises:
         NoDisplayError: there is no screen.
@@ -165,7 +174,6 @@ def open_window(model: mujoco.MjModel, data: mujoco.MjData) -> Any:
         raise NoDisplayError(f"no window could be opened ({error}); use render_mode='rgb_array'") from error
     with window.lock():
         window.opt.geomgroup[:2] = (0, 1)
-        view = onlooker()
         window.cam.lookat[:] = view.lookat
         window.cam.distance, window.cam.azimuth, window.cam.elevation = view.distance, view.azimuth, view.elevation
     return window
