@@ -21,7 +21,7 @@ def figures_table(runs: Sequence[FinishedRun]) -> Table:
     table = Table(title=f"{env_id}: means [95 % intervals]", title_justify="left")
     table.add_column("agent", no_wrap=True)
     table.add_column(headline.replace("_", " "), no_wrap=True)
-    for name in ("max diff.", "std of diff.", f"excess over {layout.bound:g}", "steps", "episodes"):
+    for name in ("max diff.", "std of diff.", f"excess over {layout.bound:g}", "steps", "n"):
         table.add_column(name, justify="right")
     for run in runs:
         summary = summarize(run)
@@ -40,13 +40,19 @@ def figures_table(runs: Sequence[FinishedRun]) -> Table:
 def differences_table(comparisons: Sequence[Comparison]) -> Table:
     """A row per compared run: what it adds to the first run, paired by member and init."""
     first = comparisons[0]
-    names = (_headline(first.env_id), "max_difference", "std_difference")
+    headline = _headline(first.env_id)
     table = Table(title=f"paired differences from {first.first}", title_justify="left")
     table.add_column("agent", no_wrap=True)
-    for name in names:
-        table.add_column(name.replace("_", " "))
+    for name in (headline.replace("_", " "), "std of diff.", "max diff."):
+        table.add_column(name)
     for comparison in comparisons:
-        table.add_row(comparison.second, *(_short(comparison.differences[name]) for name in names))
+        paired = comparison.differences
+        table.add_row(
+            comparison.second,
+            _short(paired[headline]),
+            _short(paired["std_difference"]),
+            f"{paired['max_difference'].mean:+.3f}",
+        )
     return table
 
 
