@@ -138,15 +138,24 @@ def backward(
 
 
 def _divide(work: Callable[[int, int], None], batch: int, threads: int) -> None:
-    """Run ``work`` on consecutive ranges of the batch, in this thread and ``threads - 1`` others."""
-    parts = max(1, min(threads, batch))
-    edges = [batch * part // parts for part in range(parts + 1)]
-    if parts == 1:
+    """Run ``work`` on consecutive ranges of the batch, in this thread and ``threads - 1`` others.
+
+    Samples differ in how long they take: each thread takes a short range after the other until none is left.
+    """
+    workers = max(1, min(threads, batch))
+    if workers == 1:
         work(0, batch)
         return
-    with ThreadPoolExecutor(parts - 1) as pool:
-        others = [pool.submit(work, edges[part], edges[part + 1]) for part in range(1, parts)]
-        work(edges[0], edges[1])
+    length = max(1, batch // (6 * workers))
+    begins = iter(range(0, batch, length))
+
+    def work_on() -> None:
+        for begin in begins:
+            work(begin, min(begin + length, batch))
+
+    with ThreadPoolExecutor(workers - 1) as pool:
+        others = [pool.submit(work_on) for _ in range(workers - 1)]
+        work_on()
         for other in others:
             other.result()
 
