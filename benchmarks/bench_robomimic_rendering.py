@@ -21,7 +21,7 @@ import numpy as np
 from gymnasium.wrappers import FrameStackObservation
 
 import dto_envs  # noqa: F401  (registers the ids)
-from dto_envs.robomimic.build import TASKS, Task, quiet, seed_robosuite_env
+from dto_envs.robomimic.build import TASKS, Task, make_robosuite_env, seed_robosuite_env
 from dto_envs.wrappers import ActionChunk
 
 STEPS = 8
@@ -30,26 +30,9 @@ ROUNDS = 4
 
 def robosuite_with_cameras(task: Task) -> Any:
     """Robosuite's environment with camera observations, everything else at its defaults or as robomimic has it."""
-    with quiet():
-        import robosuite
-        from robosuite.controllers import load_composite_controller_config
-
-        env = robosuite.make(
-            task.robosuite_name,
-            robots=["Panda"] * task.arms,
-            env_configuration="opposed" if task.arms == 2 else "default",
-            controller_configs=load_composite_controller_config(robot="Panda"),
-            has_renderer=False,
-            has_offscreen_renderer=True,
-            use_camera_obs=True,
-            camera_names=list(task.cameras),
-            camera_heights=task.image_size,
-            camera_widths=task.image_size,
-            ignore_done=True,
-            hard_reset=False,
-            control_freq=20,
-        )
-    return env
+    return make_robosuite_env(
+        task, camera_names=list(task.cameras), camera_heights=task.image_size, camera_widths=task.image_size
+    )
 
 
 class Contest:

@@ -89,8 +89,8 @@ def without_robot_models() -> Iterator[None]:
         RobotModel.set_mujoco_model = compile_robot
 
 
-def make_robosuite_env(task: Task, *, hard_reset: bool = False, seed: int = 0) -> Any:
-    """Build robosuite's environment of ``task``: Pandas under operational-space control at 20 Hz, no cameras.
+def make_robosuite_env(task: Task, *, hard_reset: bool = False, seed: int = 0, **cameras: Any) -> Any:
+    """Build robosuite's environment of ``task``: Pandas under operational-space control at 20 Hz.
 
     Deltas in [-1, 1] ask for up to 0.05 m and 0.5 rad beyond the achieved pose in the robot's base frame, which for a
     single arm is parallel to the world's: the controller with which robomimic's data sets were recorded.
@@ -99,6 +99,7 @@ def make_robosuite_env(task: Task, *, hard_reset: bool = False, seed: int = 0) -
         task: the task.
         hard_reset: reload the model at every reset, as robosuite does by default.
         seed: seed of what is sampled while the model is loaded.
+        **cameras: robosuite's options of camera observations; without any there are none.
     """
     with quiet():
         import robosuite
@@ -111,13 +112,14 @@ def make_robosuite_env(task: Task, *, hard_reset: bool = False, seed: int = 0) -
                 env_configuration="opposed" if task.arms == 2 else "default",
                 controller_configs=load_composite_controller_config(robot="Panda"),
                 has_renderer=False,
-                has_offscreen_renderer=False,
-                use_camera_obs=False,
+                has_offscreen_renderer=bool(cameras),
+                use_camera_obs=bool(cameras),
                 ignore_done=True,
                 hard_reset=hard_reset,
                 control_freq=20,
                 renderer="mujoco",
                 seed=seed,
+                **cameras,
             )
         env.reset()
     return env
