@@ -1,0 +1,1 @@
+"""Learning, planning and driving for the RC car: logs, dynamics models, agents."""
