@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +22,7 @@ class EvaluateOptions:
     """Evaluate an agent: success, score and smoothness with intervals, and the evidence for a leaderboard.
 
     The same command on the same folder goes on where a run stopped, however it was stopped. Any number of workers
-    gives the same records.
+    gives the same records. With --suite, a paper's tables and figures instead.
     """
 
     env: str = "dto/Square-v0"
@@ -45,8 +45,8 @@ class EvaluateOptions:
     """The filter's smoothing weight, for those that have one."""
     weights: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: those shipped)")] = None
     """Folder with trained weights, laid out as dto-train writes them."""
-    episodes: int = 1500
-    """Number of episodes, spread evenly over the agent's trained members."""
+    episodes: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 1500, or the suite's)")] = None
+    """Number of episodes, spread evenly over the agent's trained members; of a suite, how much of each experiment."""
     first_init: int = 100_000
     """Reset seed of each member's first episode; the next ones follow it."""
     seed: int = 0
@@ -59,7 +59,9 @@ class EvaluateOptions:
     reflections."""
     run_out: bool = False
     """Go on to the horizon after success."""
-    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/<task>/<agent>)")] = None
+    out: Annotated[
+        Path | None, arg(metavar="DIR", help_behavior_hint="(default: runs/<task>/<agent>, or runs/<suite>)")
+    ] = None
     """Folder of the run."""
     workers: Annotated[int, arg(help_behavior_hint="(default: the cores of this machine)")] = field(
         default_factory=available_cores
@@ -67,6 +69,15 @@ class EvaluateOptions:
     """Number of processes."""
     video: int = 0
     """Number of episodes to render as MP4 films, after the run."""
+    suite: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
+    """Regenerate a paper's tables and figures as a results page instead. Takes --out, --episodes,
+    --workers, --weights and --data, and nothing else."""
+    data: Annotated[tuple[Path, ...], arg(metavar="PATH [PATH ...]", help_behavior_hint="(default: none)")] = ()
+    """Recordings that the suite reads."""
+
+
+EPISODES = 1500
+SUITE_OPTIONS = ("suite", "out", "episodes", "workers", "weights", "data")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -91,6 +102,8 @@ def run(options: EvaluateOptions) -> int:
     from dto_eval.video import VideoError, check_rendering
 
     console = Console()
+    if options.suite is not None:
+        return _run_suite(options, console)
     try:
         _check(options)
         protocol = _protocol(options)
@@ -119,8 +132,44 @@ def _check(options: EvaluateOptions) -> None:
     """Raise ValueError for numbers that make no sense."""
     for name, least in (("episodes", 1), ("workers", 1), ("seed", 0), ("first_init", 0), ("video", 0)):
         value = getattr(options, name)
-        if value < least:
+        if value is not None and value < least:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+    if options.data and options.suite is None:
+        raise ValueError("--data is for a suite; name it with --suite")
+
+
+def _run_suite(options: EvaluateOptions, console: Any) -> int:
+    """Run a suite and return the exit code: 2 for choices that cannot be run, 1 where it failed."""
+    from dto_eval.evaluate import EvaluationError
+    from dto_eval.suites import SuiteOptions, find_suite
+
+    try:
+        _check(options)
+        others = [item for item in fields(options) if item.name not in SUITE_OPTIONS]
+        given = [item.name for item in others if getattr(options, item.name) != item.default]
+        if given:
+            raise ValueError(f"a suite chooses --{given[0].replace('_', '-')} itself; leave it out")
+        suite = find_suite(str(options.suite))
+        if missing := [path for path in options.data if not path.exists()]:
+            raise ValueError(f"there is no {missing[0]}; give --data the path of a recording")
+        page = suite(
+            SuiteOptions(
+                out=options.out or Path("runs") / str(options.suite),
+                episodes=options.episodes,
+                workers=options.workers,
+                weights=options.weights,
+                data=options.data,
+                console=console,
+            )
+        )
+    except (ValueError, ImportError) as error:
+        print(f"dto-eval: {error}", file=sys.stderr)
+        return 2
+    except (EvaluationError, OSError, RuntimeError) as error:
+        print(f"dto-eval: {error}", file=sys.stderr)
+        return 1
+    console.print(f"results in {page}", highlight=False, soft_wrap=True)
+    return 0
 
 
 def _protocol(options: EvaluateOptions) -> Any:
@@ -139,7 +188,7 @@ def _protocol(options: EvaluateOptions) -> Any:
         filter=options.filter,
         filter_options=given,
         weights=options.weights,
-        episodes=options.episodes,
+        episodes=options.episodes or EPISODES,
         first_init=options.first_init,
         seed=options.seed,
         run_out=options.run_out,

@@ -1,0 +1,51 @@
+"""Suites: a paper's tables and figures, each from one command, ``dto-eval --suite NAME``, as a results page.
+
+A suite is a module with a function ``run(options: SuiteOptions) -> Path`` that returns the page it wrote.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from rich.console import Console
+
+# Name -> module. A line here is all that a new suite needs.
+SUITES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """What a suite may be told.
+
+    Attributes:
+        out: folder of the suite; the page, its tables and figures go there, and what is needed to resume.
+        episodes: how much of each experiment to do, None for what the suite thinks right; its page shows the number.
+        workers: number of processes.
+        weights: root of a folder with trained weights, None for those shipped.
+        data: data that the suite reads, such as recordings, in the order the suite documents.
+        console: where to show progress.
+    """
+
+    out: Path
+    episodes: int | None = None
+    workers: int = 1
+    weights: Path | None = None
+    data: tuple[Path, ...] = ()
+    console: Console = field(default_factory=lambda: Console(quiet=True))
+
+
+def find_suite(name: str) -> Callable[[SuiteOptions], Path]:
+    """The function that runs the suite called ``name``.
+
+    Raises:
+        ValueError: there is no such suite; names the nearest, or all.
+    """
+    if name not in SUITES:
+        nearest = difflib.get_close_matches(name, SUITES, n=2, cutoff=0.4)
+        raise ValueError(f"there is no suite {name!r}; choose {' or '.join(nearest or SUITES)}")
+    return importlib.import_module(SUITES[name]).run
