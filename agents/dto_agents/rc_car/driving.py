@@ -1,0 +1,219 @@
+"""Human-like driving of the simulated car: what a person with a remote control does in a hall of 5 m by 10 m.
+
+A drive is a chain of :mod:`.manoeuvres`. The sticks move at a finite speed and tremble; before the car would leave the
+hall the driver breaks off and brakes. The drive is recorded as a motion capture system would, at 240 Hz with noise.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dto_agents.rc_car.logs import Log
+from dto_agents.rc_car.manoeuvres import HABITS, Command, Maker, Manoeuvre, View, return_to_middle
+from dto_envs.rc_car import car
+
+
+@dataclass(frozen=True)
+class Drive:
+    """How a drive is made.
+
+    Attributes:
+        duration_s: its length.
+        area_m: size of the hall along x and y, centred on the origin; the car's centre stays inside.
+        dt: control step in s, over which a control is held.
+        rate_hz: rate of the recording, a multiple of the control rate.
+        position_noise_m: standard deviation of the motion capture's x and y.
+        heading_noise_rad: standard deviation of its heading.
+        stick_rate: how far a stick travels in 1 s; from one end to the other is 2.
+        tremor: standard deviation of the hand's noise on both sticks.
+    """
+
+    duration_s: float = 900.0
+    area_m: tuple[float, float] = (5.0, 10.0)
+    dt: float = 0.05
+    rate_hz: float = 240.0
+    position_noise_m: float = 0.001
+    heading_noise_rad: float = 0.01
+    stick_rate: float = 12.0
+    tremor: float = 0.03
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be driven."""
+        if self.duration_s < 2 * self.dt:
+            raise ValueError(f"a drive of {self.duration_s:g} s is shorter than two control steps of {self.dt:g} s")
+        if abs(self.substeps / self.rate_hz - self.dt) > 1e-9 or self.substeps < 1:
+            raise ValueError(f"{self.rate_hz:g} Hz is no multiple of the control rate of {1 / self.dt:g} Hz")
+        if min(self.area_m) < 3:
+            raise ValueError(
+                f"a hall of {self.area_m[0]:g} by {self.area_m[1]:g} m is too small to brake in; 3 m or more"
+            )
+
+    @property
+    def substeps(self) -> int:
+        """Samples of the recording per control step."""
+        return round(self.dt * self.rate_hz)
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A drive as it was and as it was recorded.
+
+    Attributes:
+        log: the recording, with noise.
+        true: the same without noise.
+        slip: (N,) slip angle in rad, see :func:`dto_envs.rc_car.car.slip_angle`.
+    """
+
+    log: Log
+    true: Log
+    slip: np.ndarray
+
+
+def drive(plan: Drive, seed: int, parameters: car.CarParameters = car.DEFAULT) -> Driven:
+    """Drive and record; the same plan, seed and parameters give the same bits.
+
+    Args:
+        plan: how long, where, how steadily.
+        seed: seed of manoeuvres, tremor and measurement noise.
+        parameters: the car.
+    """
+    rng = np.random.default_rng(seed)
+    driver = _Driver(plan, rng, parameters)
+    tick = 1 / plan.rate_hz
+    pose = np.array([[0.0, 0.0, rng.uniform(-np.pi, np.pi)]])
+    state = car.initial_state(pose, np.zeros((1, 3)), parameters, tick)
+    paths, controls = [], []
+    for _ in range(round(plan.duration_s / plan.dt)):
+        held = np.tile(driver.command(state[0]), (plan.substeps, 1))
+        path = car.rollout(state, held[None], tick, parameters)[0]
+        paths.append(path[:-1])
+        controls.append(held)
+        state = path[-1:]
+    return _record(plan, rng, np.concatenate(paths), np.concatenate(controls), parameters)
+
+
+def cut_trajectories(plan: Drive, seed: int, *, count: int, seconds: float, lead_s: float = 0.5) -> list[Log]:
+    """Short recordings to validate on, the first half of them drifting, cut from one drive.
+
+    One that drifts slips by more than 0.3 rad for a quarter of its time; of the others each slips by more than 0.2 rad
+    for a twentieth at most, and covers a metre or more.
+
+    Args:
+        plan: how to drive; its duration is replaced by one that suffices.
+        seed: seed of the drive.
+        count: number of trajectories.
+        seconds: length of each.
+        lead_s: what was recorded before each, from which a model takes its first velocity and its past controls.
+
+    Returns:
+        Logs of ``lead_s + seconds`` s and one more sample, which tells where the last control step led.
+
+    Raises:
+        ValueError: the drive holds too few of a kind.
+    """
+    lead, length = round(lead_s * plan.rate_hz), round((lead_s + seconds) * plan.rate_hz) + 1
+    driven = drive(replace(plan, duration_s=max(60.0, 8 * count * (lead_s + seconds))), seed)
+    drifting, gripping = [], []
+    whole_steps = math.ceil(length / plan.substeps) * plan.substeps
+    for start in range(0, len(driven.log) - length, whole_steps):
+        slip = np.abs(driven.slip[start + lead : start + length])
+        covered = np.hypot(*np.diff(driven.true.poses[start + lead : start + length, :2], axis=0).T).sum()
+        if np.mean(slip > 0.3) > 0.25:
+            drifting.append(driven.log.part(start, start + length))
+        elif np.mean(slip > 0.2) < 0.05 and covered > 1:
+            gripping.append(driven.log.part(start, start + length))
+    half = count // 2
+    if len(drifting) < half or len(gripping) < count - half:
+        raise ValueError(
+            f"the drive holds {len(drifting)} drifting and {len(gripping)} gripping trajectories of {seconds:g} s, too "
+            f"few for {count}; pass another seed or fewer"
+        )
+    return drifting[:half] + gripping[: count - half]
+
+
+def _record(
+    plan: Drive, rng: np.random.Generator, states: np.ndarray, controls: np.ndarray, parameters: car.CarParameters
+) -> Driven:
+    t = np.arange(len(states)) / plan.rate_hz
+    poses = states[:, car.POSE].copy()
+    noise = rng.normal(size=poses.shape) * [plan.position_noise_m, plan.position_noise_m, plan.heading_noise_rad]
+    return Driven(
+        log=Log(t, poses + noise, controls, 1 / plan.rate_hz),
+        true=Log(t, poses, controls, 1 / plan.rate_hz),
+        slip=car.slip_angle(states[:, car.INSTANT], parameters),
+    )
+
+
+class _Driver:
+    """Chooses manoeuvres, moves the sticks, and breaks off before the car would leave the hall.
+
+    A command is given only if the car can still be stopped inside the hall afterwards, in a way the driver has thought
+    of; if not, the way out thought of one step earlier is taken.
+    """
+
+    MARGIN = 0.05  # m between the car's centre and the edge of the hall
+    LOOK_AHEAD = 32  # control steps, enough to stop from full speed
+    BREAKS_OFF = 8  # control steps of braking before the driver thinks again
+    BRAKING = 2.2  # m/s^2, what the driver expects of the brakes
+
+    def __init__(self, plan: Drive, rng: np.random.Generator, parameters: car.CarParameters) -> None:
+        self._plan, self._rng, self._parameters = plan, rng, parameters
+        self._half = (plan.area_m[0] / 2, plan.area_m[1] / 2)
+        self._shares = np.array([share for _, share in HABITS]) / sum(share for _, share in HABITS)
+        self._manoeuvre: Manoeuvre | None = None
+        self._next_maker: Maker | None = None
+        self._sticks = np.zeros(2)
+        self._way_out = np.zeros((self.LOOK_AHEAD, 2))
+        self._breaking_off = 0
+
+    def command(self, state: np.ndarray) -> np.ndarray:
+        """Throttle and steering for the next control step, from the car's state (S,)."""
+        if self._breaking_off == 0:
+            view = View(*state[car.POSE], *state[car.INSTANT])
+            wanted = self._move_sticks(self._want(view))
+            way_out = self._find_way_out(state, wanted, view)
+            if way_out is not None:
+                self._sticks, self._way_out = wanted, way_out
+                return wanted
+            self._breaking_off = self.BREAKS_OFF
+            self._manoeuvre, self._next_maker = None, return_to_middle
+        self._breaking_off -= 1
+        self._sticks, self._way_out = self._way_out[0], np.concatenate([self._way_out[1:], self._way_out[-1:]])
+        return self._sticks
+
+    def _want(self, view: View) -> Command:
+        if self._manoeuvre is not None:
+            with suppress(StopIteration):
+                return self._manoeuvre.send(view)
+        maker = self._next_maker or self._choose()
+        self._next_maker = None
+        while True:
+            self._manoeuvre = maker(self._rng, view, self._half)
+            first = next(self._manoeuvre, None)
+            if first is not None:
+                return first
+            maker = self._choose()
+
+    def _choose(self) -> Maker:
+        return HABITS[self._rng.choice(len(HABITS), p=self._shares)][0]
+
+    def _move_sticks(self, wanted: Command) -> np.ndarray:
+        trembling = np.array(wanted) + self._rng.normal(size=2) * self._plan.tremor
+        reach = self._plan.stick_rate * self._plan.dt
+        return np.clip(self._sticks + np.clip(trembling - self._sticks, -reach, reach), -1, 1)
+
+    def _find_way_out(self, state: np.ndarray, wanted: np.ndarray, view: View) -> np.ndarray | None:
+        """Controls (LOOK_AHEAD, 2) that stop the car inside the hall after one step of ``wanted``, if there are any."""
+        ways = np.zeros((3, 1 + self.LOOK_AHEAD, 2))
+        braked = 1 + round(view.speed / self.BRAKING / self._plan.dt)
+        ways[:, 1 : 1 + braked, 0] = -np.sign(view.forward)
+        ways[:, 1 : 1 + braked, 1] = self._rng.choice([-1.0, -0.5, 0.0, 0.5, 1.0], 3, replace=False)[:, None]
+        ways[:, 0] = wanted
+        start = car.initial_state(state[None, car.POSE], state[None, car.INSTANT], self._parameters, self._plan.dt)
+        paths = car.rollout(np.repeat(start, 3, axis=0), ways, self._plan.dt, self._parameters)
+        inside = np.all(np.abs(paths[:, :, :2]) < np.array(self._half) - self.MARGIN, axis=(1, 2))
+        return ways[np.argmax(inside), 1:] if inside.any() else None

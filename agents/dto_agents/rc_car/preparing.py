@@ -1,0 +1,177 @@
+"""From logs to training data: smoothing, decimation to the control rate, windows of velocities and actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import savgol_filter
+
+from dto_agents.rc_car.logs import Log, body_velocities
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Short stretches of driving, as a network with ``k`` actions sees them and is judged on them for ``n`` steps.
+
+    Velocities are (vx, vy, omega) in m/s, m/s and rad/s, in the frame of :func:`.logs.body_velocities`.
+
+    Attributes:
+        velocities: (M, 3) over the step before the window.
+        controls: (M, k - 1 + n, 2) throttle and steering in [-1, 1]: k - 1 earlier ones, then those of the n steps.
+        targets: (M, n, 3) velocities over the n steps.
+        actions: k, the number of actions that the network sees.
+    """
+
+    velocities: np.ndarray
+    controls: np.ndarray
+    targets: np.ndarray
+    actions: int
+
+    def __len__(self) -> int:
+        """Number of windows M."""
+        return len(self.velocities)
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """(M, 3 + 2 k) what the network sees at the first step: velocities, then k actions, the current one last."""
+        return np.concatenate([self.velocities, self.controls[:, : self.actions].reshape(len(self), -1)], axis=1)
+
+
+def smooth(log: Log, window_s: float, order: int = 3) -> Log:
+    """Fit a polynomial around every pose (Savitzky-Golay) and replace the pose by its value; controls stay.
+
+    Args:
+        log: with a continuous heading.
+        window_s: length of the stretch each polynomial is fitted to, in s; rounded to an odd number of samples.
+        order: degree of the polynomials, which pass through the filter unchanged.
+
+    Raises:
+        ValueError: the window holds too few samples for the order, or the log is shorter than the window.
+    """
+    window = 2 * round(window_s / log.dt / 2 - 0.5) + 1
+    if order < 0 or window <= order:
+        raise ValueError(
+            f"a window of {window_s:g} s holds {window} samples {log.dt:.4g} s apart, too few for order {order}; "
+            "pass a longer window or a lower order"
+        )
+    if len(log) < window:
+        raise ValueError(f"the log has {len(log)} samples, fewer than the {window} of the smoothing window")
+    return Log(log.t, savgol_filter(log.poses, window, order, axis=0), log.controls, log.dt)
+
+
+def decimate(log: Log, dt: float, offset: int = 0) -> Log:
+    """Keep the samples that begin a control step of ``dt`` s, from sample ``offset`` on.
+
+    A control must be held over its step, as a car driven at the control rate does: whoever shifts the steps by an
+    offset finds mixtures in them, see :func:`is_held`.
+
+    Raises:
+        ValueError: ``dt`` is no multiple of the log's step, or nothing is left.
+    """
+    every = round(dt / log.dt)
+    if every < 1 or abs(every * log.dt - dt) > 1e-3 * dt:
+        raise ValueError(
+            f"the log's rate of {1 / log.dt:.4g} Hz is no multiple of the control rate of {1 / dt:.4g} Hz; resample it"
+        )
+    if len(log) - offset < 2 * every:
+        raise ValueError(f"the log's {len(log)} samples hold fewer than two control steps of {dt:g} s")
+    kept = slice(offset, None, every)
+    return Log(log.t[kept], log.poses[kept], log.controls[kept], dt)
+
+
+def is_held(log: Log, dt: float, offset: int = 0) -> np.ndarray:
+    """For each control step that :func:`decimate` keeps, whether its control does not change before the next one.
+
+    Returns:
+        (N,) bool; a step that the log ends in counts as held if nothing changes until then.
+    """
+    every = round(dt / log.dt)
+    changes = np.any(log.controls[1:] != log.controls[:-1], axis=1)
+    count = np.concatenate([[0], np.cumsum(changes)])
+    starts = np.arange(offset, len(log), every)
+    ends = np.minimum(starts + every - 1, len(log) - 1)
+    return count[ends] == count[starts]
+
+
+def cut_windows(
+    logs: Sequence[Log], *, actions: int, steps: int = 1, held: Sequence[np.ndarray] | None = None
+) -> Windows:
+    """All windows of ``steps`` control steps in logs at the control rate; none reaches from one log into the next.
+
+    Args:
+        logs: at the control rate.
+        actions: number k of actions that the network sees, the current one included.
+        steps: number n of steps.
+        held: per log (N,) bool, steps whose control was held; windows with any other step are left out.
+
+    Raises:
+        ValueError: no log is long enough for a single window.
+    """
+    parts = [_windows_of(log, actions, steps, None if held is None else held[i]) for i, log in enumerate(logs)]
+    windows = concatenate([part for part in parts if part is not None])
+    if windows is None or len(windows) == 0:
+        raise ValueError(f"no log holds a window of {max(actions - 1, 1)} + {steps} control steps; drive for longer")
+    return windows
+
+
+def concatenate(parts: Sequence[Windows]) -> Windows | None:
+    """Windows of one shape one after the other; None of none."""
+    if not parts:
+        return None
+    velocities, controls, targets = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("velocities", "controls", "targets")
+    )
+    return Windows(velocities, controls, targets, parts[0].actions)
+
+
+def mirror(windows: Windows) -> Windows:
+    """The same driving seen in a mirror along the car: left and right change places."""
+    flip = np.array([1.0, -1.0, -1.0])
+    return Windows(
+        windows.velocities * flip, windows.controls * np.array([1.0, -1.0]), windows.targets * flip, windows.actions
+    )
+
+
+def prepare(
+    logs: Sequence[Log], *, dt: float, actions: int, steps: int = 1, smoothing_s: float = 0.0, shifted: bool = False
+) -> Windows:
+    """Smooth, decimate and cut logs.
+
+    Args:
+        logs: at a multiple of the control rate.
+        dt: control step in s.
+        actions: number k of actions that the network sees.
+        steps: number n of steps of a window.
+        smoothing_s: window of the smoothing in s, 0 for none.
+        shifted: whether to also use windows that begin between control steps, where their controls are held.
+
+    Raises:
+        ValueError: the logs do not fit; see :func:`smooth`, :func:`decimate` and :func:`cut_windows`.
+    """
+    smoothed = [smooth(log, smoothing_s) for log in logs] if smoothing_s > 0 else list(logs)
+    parts = [cut_windows([decimate(log, dt) for log in smoothed], actions=actions, steps=steps)]
+    every = round(dt / logs[0].dt)
+    for offset in range(1, every if shifted else 1):
+        long_enough = [log for log in smoothed if len(log) - offset >= 2 * every]
+        held = [is_held(log, dt, offset) for log in long_enough]
+        shifted_logs = [decimate(log, dt, offset) for log in long_enough]
+        found = [_windows_of(log, actions, steps, mask) for log, mask in zip(shifted_logs, held, strict=True)]
+        parts += [part for part in found if part is not None]
+    whole = concatenate(parts)
+    assert whole is not None
+    return whole
+
+
+def _windows_of(log: Log, actions: int, steps: int, held: np.ndarray | None) -> Windows | None:
+    first, last = max(1, actions - 1), len(log) - 1 - steps
+    if last < first:
+        return None
+    velocities = body_velocities(log.poses, log.dt)
+    start = np.arange(first, last + 1)
+    span = start[:, None] + np.arange(1 - actions, steps)
+    if held is not None:
+        whole = held[span].all(axis=1)
+        start, span = start[whole], span[whole]
+    return Windows(velocities[start - 1], log.controls[span], velocities[start[:, None] + np.arange(steps)], actions)
