@@ -31,6 +31,7 @@ from dto_envs.filters.rows import (
 EPSILON = 1e-4
 CLAMP = 10.0
 NETWORK_BATCH = 32
+RELAXED_TOLERANCE = 1e-9  # a limit that is broken by less counts as kept
 
 
 def positive_definite(entries: Tensor) -> Tensor:
@@ -176,8 +177,22 @@ class DTOLayer(nn.Module):
         return self._optimize(self.q_source(chunk), chunk, last, position).to(chunk.dtype)
 
     def _optimize(self, q: Tensor, chunk: Tensor, previous: Tensor | None, position: Any | None = None) -> Tensor:
-        if self.velocity is not None or self.position_limit is not None:
-            return self._optimize_general(q, chunk, previous, position)
+        if self.velocity is None and self.position_limit is None:
+            return self._optimize_box(q, chunk, previous)
+        last = None if previous is None else _array(previous)
+        where = _array(torch.as_tensor(position)) if position is not None else None
+        rows = self.limit_rows(chunk.shape[1], last, where)
+        # An optimum under fewer limits that happens to keep them all is the optimum under all.
+        relaxed = self._optimize_box(q, chunk, previous)
+        broken = np.flatnonzero(rows.excess(_array(relaxed)) > RELAXED_TOLERANCE)
+        if broken.size == 0:
+            return relaxed
+        index = torch.from_numpy(broken).to(chunk.device)
+        forms = q[:1] if q.stride(0) == 0 else q[index]
+        return torch.index_copy(relaxed, 0, index, self._optimize_general(forms, chunk[index], rows.take(broken)))
+
+    def _optimize_box(self, q: Tensor, chunk: Tensor, previous: Tensor | None) -> Tensor:
+        """The optimum under the limits on differences alone."""
         lower, upper = (np.array(limit) for limit in layout_limits(self.layout, self.bound, chunk.shape[1]))
         if previous is None:
             lower[0], upper[0] = -np.inf, np.inf
@@ -191,13 +206,10 @@ class DTOLayer(nn.Module):
             previous=previous,
         )
 
-    def _optimize_general(self, q: Tensor, chunk: Tensor, previous: Tensor | None, position: Any | None) -> Tensor:
+    def _optimize_general(self, q: Tensor, chunk: Tensor, rows: LimitRows) -> Tensor:
         from dto_envs.filters import general_torch
         from dto_envs.filters.reference_torch import smoothed
 
-        last = None if previous is None else _array(previous)
-        where = _array(torch.as_tensor(position)) if position is not None else None
-        rows = self.limit_rows(chunk.shape[1], last, where)
         hessian = smoothed(q.double(), self.alpha, self.layout.trajectory, chunk.shape[1])
         return general_torch.solve(hessian, chunk.double().flatten(1), rows).reshape(chunk.shape)
 

@@ -47,16 +47,17 @@ def solve(hessian: np.ndarray, linear: np.ndarray, rows: LimitRows) -> tuple[np.
     for b in range(batch):
         h = hessian[b if hessian.shape[0] > 1 else 0]
         low, high = (side[b if side.shape[0] > 1 else 0] for side in (rows.lower, rows.upper))
+        number = b if rows.samples is None else int(rows.samples[b])
         guess, duals = proxqp(h, linear[b], rows.matrix, low, high)
         if guess is None:
-            raise_infeasible(rows, low, high, b)
-            raise ValueError(f"ProxQP did not solve sample {b}; is Q positive definite and well-conditioned?")
+            raise_infeasible(rows, low, high, number)
+            raise ValueError(f"ProxQP did not solve sample {number}; is Q positive definite and well-conditioned?")
         answers[b], active[b] = polish(h, linear[b], rows.matrix, low, high, guess, duals)
         values = rows.matrix @ answers[b]
         excess = np.maximum(values - high, low - values).max(initial=0.0)
         if excess > 0.5 * TOLERANCE:
-            raise_infeasible(rows, low, high, b)
-            raise ValueError(f"sample {b} could not be solved within its limits: {excess:.1e} outside")
+            raise_infeasible(rows, low, high, number)
+            raise ValueError(f"sample {number} could not be solved within its limits: {excess:.1e} outside")
     return answers, active
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +43,8 @@ class LeTOLayer(nn.Module):
         layer = LeTOLayer(10, layout, velocity=0.5)
         trajectory = layer(embedding)  # training; embedding (B, 10, D)
         trajectory = layer(embedding, previous)  # a rollout
+
+    Called with numpy arrays it works as :class:`DTOLayer` does as an action filter.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class LeTOLayer(nn.Module):
         source = LowerTriangularQ(horizon, layout)
         self.optimizer = DTOLayer(source, layout, alpha, bound, velocity=velocity, position_limit=position_limit)
 
-    def forward(self, embedding: Tensor, previous: Any | None = None, position: Any | None = None) -> Tensor:
+    def forward(self, embedding: Any, previous: Any | None = None, position: Any | None = None) -> Any:
         """From an embedding to a trajectory.
 
         Args:
@@ -72,4 +75,5 @@ class LeTOLayer(nn.Module):
         Raises:
             InfeasibleLimitsError: the limits cannot all be met; names limit, dimension and step.
         """
-        return self.optimizer(torch.tanh(embedding), previous, position)
+        tanh = np.tanh if isinstance(embedding, np.ndarray) else torch.tanh
+        return self.optimizer(tanh(embedding), previous, position)

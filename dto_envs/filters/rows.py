@@ -28,12 +28,19 @@ class LimitRows:
         lower: (B or 1, m), may be -inf.
         upper: (B or 1, m), may be inf.
         names: the limit, dimension and step that each row stands for.
+        samples: (B,) numbers by which errors name the samples; None for 0, 1, 2, ...
     """
 
     matrix: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
     names: tuple[str, ...]
+    samples: np.ndarray | None = None
+
+    def take(self, samples: np.ndarray) -> LimitRows:
+        """The limits of the samples with these numbers."""
+        lower, upper = (side[samples] if side.shape[0] > 1 else side for side in (self.lower, self.upper))
+        return LimitRows(self.matrix, lower, upper, self.names, samples)
 
     def excess(self, actions: np.ndarray) -> np.ndarray:
         """How far each sample of (B, T, D) is outside its worst limit, (B,); 0 where none is broken."""

@@ -66,6 +66,36 @@ def test_agrees_with_the_box_solver_where_both_apply():
     np.testing.assert_allclose(wide, box, atol=1e-10)
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_solving_under_fewer_limits_first_changes_nothing(linked):
+    """Samples that meet the limits on velocities without being told to, and samples that do not, in one batch."""
+    chunk = np.random.default_rng(4).normal(size=(12, 8, 7)) * np.linspace(0.05, 1.0, 12)[:, None, None]
+    previous = 0.3 * np.sign(chunk[:, 0]) if linked else None
+    layer = DTOLayer(StaticQ(), ROBOMIMIC_LAYOUT, velocity=0.35)
+    rows = layer.limit_rows(8, previous, None)
+    relaxed = DTOLayer(StaticQ(), ROBOMIMIC_LAYOUT)(chunk, previous)
+    assert 0 < (rows.excess(relaxed) > 1e-9).sum() < 12
+    hessian = general.smoothed(np.eye(56)[None], ROBOMIMIC_LAYOUT.alpha, ROBOMIMIC_LAYOUT.trajectory, 8)
+    expected, _ = general.solve(hessian, chunk.reshape(12, -1), rows)
+    np.testing.assert_allclose(layer(chunk, previous).reshape(12, -1), expected, atol=1e-9)
+
+
+def test_errors_name_the_sample_of_the_whole_batch():
+    chunk = np.zeros((3, 4, 7))
+    previous = np.zeros((3, 7))
+    previous[2, 0] = 0.9
+    with pytest.raises(InfeasibleLimitsError, match="of sample 2"):
+        DTOLayer(StaticQ(), ROBOMIMIC_LAYOUT, velocity=0.35)(chunk, previous)
+
+
+def test_the_layer_is_an_action_filter_for_arrays():
+    embedding, previous, _ = inputs(6)
+    layer = LeTOLayer(8, ROBOMIMIC_LAYOUT, velocity=0.4).double()
+    y = layer(embedding.numpy(), previous)
+    assert isinstance(y, np.ndarray)
+    np.testing.assert_allclose(y, layer(embedding, previous).detach().numpy(), atol=1e-12)
+
+
 def test_general_solver_agrees_with_scipy():
     from scipy.optimize import minimize
 
