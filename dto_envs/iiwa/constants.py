@@ -69,7 +69,7 @@ START_OFFSET = (0.8, -0.4, 0.5, 0.5, -0.5, 0.5, 0.5)  # rad from the goal to the
 SIDES = (0.4, 1.0, 2.0)  # rad
 DEFAULT_SIDE = 1.0
 
-# Running cost r1 + r2 |u - u1|^2 + r3 |a|^2 per second, u in Nm, a in rad/s^2. All ours: without r3 the light wrist runs
+# Running cost r1 + r2 |u - u1|^2 + r3 |a|^2 per second, u in Nm, a in rad/s^2. Ours: without r3 the light wrist runs
 # away in the open-loop problem, and with less of it or more of r2 (0.005, 0.005) the problem is harder to solve.
 TIME_WEIGHT = 1.0
 TORQUE_WEIGHT = 0.002
