@@ -95,43 +95,40 @@ def is_held(log: Log, dt: float, offset: int = 0) -> np.ndarray:
     return count[ends] == count[starts]
 
 
-def cut_windows(
-    logs: Sequence[Log], *, actions: int, steps: int = 1, held: Sequence[np.ndarray] | None = None
-) -> Windows:
-    """All windows of ``steps`` control steps in logs at the control rate; none reaches from one log into the next.
+def cut_windows(log: Log, *, actions: int, steps: int = 1, held: np.ndarray | None = None) -> Windows:
+    """All windows of ``steps`` control steps in a log at the control rate, one beginning at every sample.
 
     Args:
-        logs: at the control rate.
+        log: at the control rate.
         actions: number k of actions that the network sees, the current one included.
         steps: number n of steps.
-        held: per log (N,) bool, steps whose control was held; windows with any other step are left out.
+        held: (N,) bool, steps whose control was held; windows with any other are left out. None for all.
 
-    Raises:
-        ValueError: no log is long enough for a single window.
+    Returns:
+        Windows, none where the log is too short for one.
     """
-    parts = [_windows_of(log, actions, steps, None if held is None else held[i]) for i, log in enumerate(logs)]
-    windows = concatenate([part for part in parts if part is not None])
-    if windows is None or len(windows) == 0:
-        raise ValueError(f"no log holds a window of {max(actions - 1, 1)} + {steps} control steps; drive for longer")
-    return windows
+    velocities = body_velocities(log.poses, log.dt)
+    start = np.arange(max(1, actions - 1), max(1, len(log) - steps))
+    span = start[:, None] + np.arange(1 - actions, steps)
+    if held is not None:
+        whole = held[span].all(axis=1)
+        start, span = start[whole], span[whole]
+    return Windows(velocities[start - 1], log.controls[span], velocities[start[:, None] + np.arange(steps)], actions)
 
 
-def concatenate(parts: Sequence[Windows]) -> Windows | None:
-    """Windows of one shape one after the other; None of none."""
-    if not parts:
-        return None
+def concatenate(parts: Sequence[Windows]) -> Windows:
+    """Windows of one shape, one after the other."""
     velocities, controls, targets = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("velocities", "controls", "targets")
     )
     return Windows(velocities, controls, targets, parts[0].actions)
 
 
-def mirror(windows: Windows) -> Windows:
-    """The same driving seen in a mirror along the car: left and right change places."""
+def mirrored(windows: Windows) -> Windows:
+    """The windows, and after them the same driving seen in a mirror along the car: left and right change places."""
     flip = np.array([1.0, -1.0, -1.0])
-    return Windows(
-        windows.velocities * flip, windows.controls * np.array([1.0, -1.0]), windows.targets * flip, windows.actions
-    )
+    images = Windows(windows.velocities * flip, windows.controls * flip[:2], windows.targets * flip, windows.actions)
+    return concatenate([windows, images])
 
 
 def prepare(
@@ -148,30 +145,14 @@ def prepare(
         shifted: whether to also use windows that begin between control steps, where their controls are held.
 
     Raises:
-        ValueError: the logs do not fit; see :func:`smooth`, :func:`decimate` and :func:`cut_windows`.
+        ValueError: a log does not fit, see :func:`smooth` and :func:`decimate`, or none holds a window.
     """
-    smoothed = [smooth(log, smoothing_s) for log in logs] if smoothing_s > 0 else list(logs)
-    parts = [cut_windows([decimate(log, dt) for log in smoothed], actions=actions, steps=steps)]
-    every = round(dt / logs[0].dt)
-    for offset in range(1, every if shifted else 1):
-        long_enough = [log for log in smoothed if len(log) - offset >= 2 * every]
-        held = [is_held(log, dt, offset) for log in long_enough]
-        shifted_logs = [decimate(log, dt, offset) for log in long_enough]
-        found = [_windows_of(log, actions, steps, mask) for log, mask in zip(shifted_logs, held, strict=True)]
-        parts += [part for part in found if part is not None]
-    whole = concatenate(parts)
-    assert whole is not None
-    return whole
-
-
-def _windows_of(log: Log, actions: int, steps: int, held: np.ndarray | None) -> Windows | None:
-    first, last = max(1, actions - 1), len(log) - 1 - steps
-    if last < first:
-        return None
-    velocities = body_velocities(log.poses, log.dt)
-    start = np.arange(first, last + 1)
-    span = start[:, None] + np.arange(1 - actions, steps)
-    if held is not None:
-        whole = held[span].all(axis=1)
-        start, span = start[whole], span[whole]
-    return Windows(velocities[start - 1], log.controls[span], velocities[start[:, None] + np.arange(steps)], actions)
+    parts = []
+    for log in logs:
+        smoothed = smooth(log, smoothing_s) if smoothing_s > 0 else log
+        for offset in range(round(dt / log.dt) if shifted else 1):
+            held = is_held(log, dt, offset) if offset else None
+            parts.append(cut_windows(decimate(smoothed, dt, offset), actions=actions, steps=steps, held=held))
+    if not any(len(part) for part in parts):
+        raise ValueError(f"no log holds a window of {max(actions - 1, 1)} + {steps} control steps; drive for longer")
+    return concatenate(parts)
