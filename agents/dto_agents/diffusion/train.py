@@ -18,7 +18,7 @@ from dto_agents.diffusion.features import features
 from dto_agents.diffusion.policy import describe, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import DataDescription, DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
-from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, window_indices
+from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions, window_indices
 from dto_agents.training import Plan, Report, fit
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
@@ -62,12 +62,7 @@ def make_windows(
     if recipe.mirror:
         used += [mirror(episode, demonstrations.env_id) for episode in used]
     observations = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
-    actions = layout.normalize(np.concatenate([episode.actions for episode in used]).astype(np.float64))
-    if np.abs(actions).max() > 1 + 1e-3:
-        raise ValueError(
-            f"the data's actions reach {np.abs(actions).max():.3f} on the normalised scale of {demonstrations.env_id}, "
-            "where the limit is 1; is it data of another action space?"
-        )
+    actions = normalized_actions(used, layout)
     index = window_indices(
         [len(episode) for episode in used],
         horizon=recipe.horizon,
@@ -76,7 +71,7 @@ def make_windows(
     )
     return Windows(
         states=observations[torch.from_numpy(index[:, : recipe.n_obs_steps])],
-        actions=torch.from_numpy(actions.clip(-1, 1).astype(np.float32))[torch.from_numpy(index)],
+        actions=actions[torch.from_numpy(index)],
         observed=Range.of(features(observations, recipe.rotations)),
         data=data,
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dto_agents.demos.dataset import Episode
+from dto_envs.actions import ActionLayout
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,21 @@ def choose_episodes(available: int, wanted: int | None, seed: int) -> tuple[int,
         )
     drawn = np.random.default_rng(seed).permutation(available)[:wanted]
     return tuple(sorted(int(index) for index in drawn))
+
+
+def normalized_actions(episodes: Sequence[Episode], layout: ActionLayout) -> Tensor:
+    """All actions of the episodes, one after the other, normalised and within [-1, 1]; (N, D_a) float32.
+
+    Raises:
+        ValueError: actions beyond the layout's range by more than a rounding.
+    """
+    actions = layout.normalize(np.concatenate([episode.actions for episode in episodes]).astype(np.float64))
+    if np.abs(actions).max() > 1 + 1e-3:
+        raise ValueError(
+            f"the data's actions reach {np.abs(actions).max():.3f} on the environment's normalised scale, "
+            "where the limit is 1; is it data of another action space?"
+        )
+    return torch.from_numpy(actions.clip(-1, 1).astype(np.float32))
 
 
 def data_sha256(episodes: Sequence[Episode]) -> str:

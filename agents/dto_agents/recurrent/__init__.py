@@ -1,0 +1,1 @@
+"""Recurrent policies: LeTO, and the LSTM-GMM that it is compared with."""

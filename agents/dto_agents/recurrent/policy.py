@@ -1,0 +1,151 @@
+"""A trained recurrent policy as an agent: one action at a time, its state refreshed as often as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dto_agents import zoo
+from dto_agents.diffusion.features import feature_size, features
+from dto_agents.diffusion.windows import Range
+from dto_agents.recurrent.network import RecurrentNetwork, State
+from dto_agents.recurrent.recipe import RecurrentRecipe
+from dto_agents.simple import state_of
+from dto_envs.actions import ActionLayout
+from dto_envs.registry import row
+
+# The network only ever sees batches of this many rows, so that a row's last bits do not depend on its neighbours.
+BATCH = 32
+
+
+class RecurrentPolicy:
+    """Unrolls the LSTM one observation at a time and executes the first action of what its head predicts.
+
+    LeTO's trajectories are linked to the last executed action, which before the first is a standstill (LeTO, section
+    III-D), so that every difference of executed actions keeps the limit whatever is observed. A mixture's action is the
+    mean of a Gaussian drawn by its weight.
+
+    Attributes:
+        recipe: how it was built and trained.
+        n_action_steps: 1.
+    """
+
+    def __init__(
+        self, network: RecurrentNetwork, recipe: RecurrentRecipe, layout: ActionLayout, observed: Range
+    ) -> None:
+        """A policy from a trained network, its recipe and the range of the states' features."""
+        self.recipe = recipe
+        self.n_action_steps = 1
+        self._network = network.eval().requires_grad_(False)
+        self._layout = layout
+        self._observed = observed
+        self._state_size = len(observed.low) - feature_size(0, recipe.rotations)
+        self._generators: list[np.random.Generator] = []
+        self._state: State | None = None
+        self._previous: np.ndarray | None = None
+        self._step = 0
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Begin one episode per seed."""
+        self._generators = [np.random.default_rng(seed) for seed in seeds]
+        self._state, self._step, self._previous = None, 0, None
+        if self._layout.difference == "acceleration":
+            self._previous = self._layout.normalize(np.zeros((len(seeds), self._layout.size)))
+
+    def act(self, observations: Any) -> np.ndarray:
+        """The actions of one step.
+
+        Args:
+            observations: (B, D) state observations, or a dictionary with them as "state".
+
+        Returns:
+            (B, T_p, D_a) float32 in environment units, of which the first is to be executed.
+
+        Raises:
+            ValueError: the batch does not fit the reset, or the observations do not fit the weights.
+        """
+        states = state_of(observations)
+        expected = (len(self._generators), self._state_size)
+        if states.shape != expected:
+            raise ValueError(
+                f"observations have shape {states.shape}; this policy was reset and trained for {expected}"
+            )
+        outputs = self._unroll(torch.from_numpy(np.ascontiguousarray(states, dtype=np.float64)))
+        raw = self._layout.denormalize(self._chunks(outputs)).astype(np.float32)
+        self._previous = self._layout.normalize(raw[:, 0].astype(np.float64))
+        return raw
+
+    @torch.inference_mode()
+    def _unroll(self, states: Tensor) -> Tensor:
+        """The network's outputs (B, ...) for the observations of this step."""
+        shown = self._observed.normalize(features(states, self.recipe.rotations))
+        padding = -len(shown) % BATCH
+        shown = torch.cat([shown, shown.new_zeros(padding, shown.shape[1])])[:, None]
+        if self._step % self.recipe.sampling_length == 0:
+            size = (self.recipe.layers, len(shown), self.recipe.hidden)
+            self._state = (torch.zeros(size), torch.zeros(size))
+        self._step += 1
+        assert self._state is not None
+        parts = [
+            self._network.embed(part, (h.contiguous(), c.contiguous()))
+            for part, h, c in zip(shown.split(BATCH), *(s.split(BATCH, dim=1) for s in self._state), strict=True)
+        ]
+        hidden, cells = zip(*(state for _, state in parts), strict=True)
+        self._state = (torch.cat(hidden, dim=1), torch.cat(cells, dim=1))
+        return torch.cat([outputs[:, 0] for outputs, _ in parts])[: len(states)]
+
+    @torch.inference_mode()
+    def _chunks(self, outputs: Tensor) -> np.ndarray:
+        """Normalised action sequences (B, T_p, D_a) float64."""
+        shape = (len(outputs), self.recipe.horizon, self._layout.size)
+        if self.recipe.head == "leto":
+            return self._network.optimizer(outputs.double().numpy().reshape(shape), self._previous)
+        if self.recipe.head == "linear":
+            return torch.tanh(outputs.double()).numpy().reshape(shape)
+        mixture = self._network.mixture(outputs.double())
+        weights = mixture.mixture_distribution.probs.numpy().cumsum(axis=1)
+        draws = np.array([generator.random() for generator in self._generators])
+        modes = (draws[:, None] * weights[:, -1:] > weights).sum(axis=1)
+        means = mixture.component_distribution.mean.numpy()
+        return means[np.arange(len(modes)), modes].reshape(shape)
+
+
+def describe(agent: str, recipe: RecurrentRecipe, env_id: str, state_size: int) -> dict[str, Any]:
+    """What a weights file says of itself, enough to build the policy again."""
+    return {"kind": agent, "env_id": env_id, "recipe": asdict(recipe), "state_size": state_size}
+
+
+def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> RecurrentPolicy:
+    """Build the policy from what :func:`describe` wrote and the tensors beside it.
+
+    Raises:
+        ValueError: the tensors do not fill the network that the description names.
+    """
+    recipe = RecurrentRecipe(**description["recipe"])
+    layout = row(description["env_id"]).layout
+    network = RecurrentNetwork(recipe, layout, feature_size(int(description["state_size"]), recipe.rotations))
+    network.load_state_dict(
+        {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+    )
+    observed = Range(tensors["observation.low"].double(), tensors["observation.high"].double())
+    return RecurrentPolicy(network, recipe, layout, observed)
+
+
+def load_policy(agent: str, entry: zoo.Entry, env_id: str) -> RecurrentPolicy:
+    """The policy of a zoo's member.
+
+    Raises:
+        dto_agents.zoo.DamagedWeightsError: the file does not hold this agent for ``env_id``.
+    """
+    description, tensors = zoo.read(entry.path, agent)
+    if description.get("env_id") != env_id:
+        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {description.get('env_id')}, not for {env_id}")
+    try:
+        return build_policy(description, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise zoo.DamagedWeightsError(f"{entry.path} does not fill the network it describes: {error}") from error

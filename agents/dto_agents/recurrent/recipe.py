@@ -1,0 +1,84 @@
+"""How a recurrent policy is built and trained: one frozen recipe per agent and environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from dto_agents.diffusion import recipe as diffusion_recipe
+
+Head = Literal["leto", "linear", "gmm"]
+
+
+@dataclass(frozen=True)
+class RecurrentRecipe:
+    """Everything but data and seed that a trained recurrent policy depends on.
+
+    Attributes:
+        head: what follows the LSTM: ``leto`` for LeTO's optimisation layer, ``linear`` for the same network without
+            it, ``gmm`` for a mixture of Gaussians (Mandlekar et al. 2021).
+        hidden: size of the LSTM's state.
+        layers: layers of the LSTM.
+        sampling_length: T_s, steps of a training sequence; in a rollout the state is refreshed as often.
+        horizon: T_p, predicted actions, of which one is executed.
+        modes: Gaussians of the mixture.
+        alpha: smoothing weight of LeTO's layer.
+        bound: its limit on differences, normalised; None for the layout's.
+        velocity: its limit on normalised commands.
+        rotations: indices of the state's quaternions, see :func:`dto_agents.diffusion.features.features`.
+        steps: optimiser steps.
+        batch_size: sequences per step.
+        learning_rate: peak learning rate; warmed up linearly, then a cosine down to zero.
+        warmup_steps: steps of the linear warm-up.
+        weight_decay: AdamW's weight decay; 0 makes it Adam.
+        ema_power: see :class:`dto_agents.training.Plan`.
+        ema_max: see :class:`dto_agents.training.Plan`.
+    """
+
+    head: Head = "leto"
+    hidden: int = 256
+    layers: int = 2
+    sampling_length: int = 12
+    horizon: int = 6
+    modes: int = 5
+    alpha: float = 1.0
+    bound: float | None = None
+    velocity: float = 1.0
+    rotations: tuple[int, ...] = ()
+    steps: int = 20_000
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    warmup_steps: int = 200
+    weight_decay: float = 0.0
+    ema_power: float = 0.75
+    ema_max: float = 0.9995
+
+    def __post_init__(self) -> None:
+        """Refuse recipes that cannot be trained."""
+        object.__setattr__(self, "rotations", tuple(self.rotations))
+        for name in ("hidden", "layers", "sampling_length", "horizon", "modes", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+# LeTO, Table II and section IV-A. LSTM-GMM predicts one action, from sequences of 10 (robomimic's defaults).
+RECIPES: Mapping[str, RecurrentRecipe] = MappingProxyType(
+    {
+        "leto": RecurrentRecipe(),
+        "lstm-gmm": RecurrentRecipe(head="gmm", sampling_length=10, horizon=1),
+    }
+)
+NAMES = tuple(RECIPES)
+
+
+def recipe_for(agent: str, env_id: str) -> RecurrentRecipe:
+    """The recipe of ``agent`` for ``env_id``.
+
+    Raises:
+        ValueError: no such recurrent agent.
+    """
+    if agent not in RECIPES:
+        raise ValueError(f"there is no recurrent agent {agent!r}; choose {' or '.join(RECIPES)}")
+    return replace(RECIPES[agent], rotations=diffusion_recipe.recipe_for(env_id).rotations)

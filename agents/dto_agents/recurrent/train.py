@@ -1,0 +1,165 @@
+"""Training recurrent policies by imitation, on sequences that stay in memory (LeTO, section III-A)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dto_agents import zoo
+from dto_agents.demos.dataset import Demonstrations
+from dto_agents.diffusion.features import features
+from dto_agents.diffusion.recipe import DataDescription
+from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions
+from dto_agents.recurrent.network import RecurrentNetwork
+from dto_agents.recurrent.policy import describe
+from dto_agents.recurrent.recipe import RecurrentRecipe
+from dto_agents.training import Plan, Report, fit
+from dto_envs.registry import row
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Training data: every sequence of T_s steps, as indices into all steps.
+
+    Attributes:
+        features: (N, F) float32, in [-1, 1].
+        actions: (N, D_a) float32, normalised.
+        steps: (M, T_s) indices of the steps of each sequence.
+        targets: (M, T_s, T_p) indices of the actions from each step on.
+        observed: range of the features in their own units.
+        state_size: numbers of a state observation.
+        data: which demonstrations these are.
+    """
+
+    features: Tensor
+    actions: Tensor
+    steps: Tensor
+    targets: Tensor
+    observed: Range
+    state_size: int
+    data: DataDescription
+
+
+def sequence_indices(lengths: Sequence[int], sampling_length: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of every sequence into the concatenated episodes.
+
+    A sequence begins at every step of an episode; beyond the end the last step is repeated.
+
+    Args:
+        lengths: steps of each episode, in order.
+        sampling_length: T_s.
+        horizon: T_p.
+
+    Returns:
+        (M, T_s) steps, and (M, T_s, T_p) actions from each of these steps on; int64.
+    """
+    steps, targets, offset = [], [], 0
+    for length in lengths:
+        step = np.arange(length)[:, None] + np.arange(sampling_length)
+        steps.append(offset + np.minimum(step, length - 1))
+        targets.append(offset + np.minimum(step[:, :, None] + np.arange(horizon), length - 1))
+        offset += length
+    return np.concatenate(steps), np.concatenate(targets)
+
+
+def make_sequences(
+    demonstrations: Demonstrations, recipe: RecurrentRecipe, *, episodes: int | None, seed: int
+) -> Sequences:
+    """Cut demonstrations into sequences.
+
+    Args:
+        demonstrations: where the episodes come from.
+        recipe: lengths of a sequence.
+        episodes: how many episodes to use, drawn by ``seed``; None for all.
+        seed: seed of that draw.
+
+    Raises:
+        ValueError: more episodes than there are, or actions beyond the layout's range by more than a rounding.
+    """
+    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
+    used = [demonstrations.episodes[index] for index in chosen]
+    states = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
+    shown = features(states, recipe.rotations)
+    observed = Range.of(shown)
+    steps, targets = sequence_indices([len(episode) for episode in used], recipe.sampling_length, recipe.horizon)
+    return Sequences(
+        features=observed.normalize(shown),
+        actions=normalized_actions(used, row(demonstrations.env_id).layout),
+        steps=torch.from_numpy(steps),
+        targets=torch.from_numpy(targets),
+        observed=observed,
+        state_size=states.shape[-1],
+        data=DataDescription(chosen, len(states), data_sha256(used)),
+    )
+
+
+def imitation_loss(sequences: Sequences, batch_size: int) -> Callable[[RecurrentNetwork], Tensor]:
+    """The loss of a batch of sequences drawn at random."""
+
+    def loss(network: RecurrentNetwork) -> Tensor:
+        index = torch.randint(len(sequences.steps), (batch_size,))
+        return network.loss(sequences.features[sequences.steps[index]], sequences.actions[sequences.targets[index]])
+
+    return loss
+
+
+def train_recurrent(
+    agent: str,
+    demonstrations: Demonstrations,
+    recipe: RecurrentRecipe,
+    *,
+    seed: int,
+    root: Path,
+    report: Report,
+    episodes: int | None = None,
+) -> Path:
+    """Train a policy and write it to a zoo; an interrupted run of the same recipe, seed and data is continued.
+
+    Args:
+        agent: name of the agent, the folder it is written to.
+        demonstrations: what to imitate.
+        recipe: network and optimisation.
+        seed: seed of the weights, the batches and the choice of episodes.
+        root: the zoo's root; checkpoints go beside the result, into ``seed<k>/``.
+        report: called with finished steps and loss.
+        episodes: how many demonstrations to use; None for all.
+
+    Returns:
+        The weights file; its card lies beside it.
+
+    Raises:
+        FileExistsError: the result is already there.
+        ValueError: the data does not fit.
+        dto_agents.training.TrainingError: the checkpoints are another run's, or the loss diverged.
+    """
+    env_id = demonstrations.env_id
+    path = zoo.claim(agent, env_id, seed, root)
+    sequences = make_sequences(demonstrations, recipe, episodes=episodes, seed=seed)
+    description = describe(agent, recipe, env_id, sequences.state_size)
+    average = fit(
+        lambda: RecurrentNetwork(recipe, row(env_id).layout, sequences.features.shape[-1]),
+        imitation_loss(sequences, recipe.batch_size),  # type: ignore[arg-type]
+        Plan.of(recipe),
+        seed=seed,
+        folder=path.with_suffix(""),
+        fingerprint=json.dumps({"seed": seed, "data": sequences.data.sha256, **asdict(recipe)}, sort_keys=True),
+        report=report,
+    )
+    tensors = {f"network.{name}": value for name, value in average.items()}
+    tensors |= {"observation.low": sequences.observed.low, "observation.high": sequences.observed.high}
+    card = zoo.make_card(
+        agent,
+        env_id,
+        seed,
+        recipe=asdict(recipe),
+        data=asdict(sequences.data),
+        parameters=sum(value.numel() for value in average.values()),
+    )
+    zoo.write(path, tensors, description, card)
+    return path
