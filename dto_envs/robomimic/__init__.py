@@ -4,7 +4,7 @@ from dto_envs.registry import require
 
 require("robomimic", "mujoco", "robosuite")
 
+from dto_envs.opengl import NoDisplayError  # noqa: E402
 from dto_envs.robomimic.env import RobomimicEnv  # noqa: E402
-from dto_envs.robomimic.rendering import NoDisplayError  # noqa: E402
 
 __all__ = ["NoDisplayError", "RobomimicEnv"]

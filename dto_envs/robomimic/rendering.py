@@ -5,49 +5,17 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import importlib
-import os
-import sys
 from typing import Any
 
 import mujoco
 import numpy as np
 
+from dto_envs.opengl import NoDisplayError, gl_context, open_viewer
 from dto_envs.robomimic.build import scene
 from dto_envs.robomimic.visibility import find_table, hide_unseen
 
 FRAME_SIZE = 512
 QUALITIES = ("default", "fast")
-
-
-class NoDisplayError(RuntimeError):
-    """Pictures were asked for on a machine that cannot draw them; the message says what to do."""
-
-
-def _gl_context(width: int, height: int) -> Any:
-    """An offscreen OpenGL context: the one MUJOCO_GL names, else the first that works of a window's, EGL and OSMesa."""
-    named = os.environ.get("MUJOCO_GL", "").lower().strip()
-    if named or not sys.platform.startswith("linux"):
-        modules = [named if named in ("egl", "osmesa", "glfw") else "gl_context"]
-    else:
-        modules = (["glfw"] if _has_screen() else []) + ["egl", "osmesa"]
-    failures = []
-    for name in modules:
-        try:
-            context = importlib.import_module(f"mujoco.{name}").GLContext(width, height)
-            context.make_current()
-            return context
-        # Drivers fail in every way there is: missing libraries, attributes of None, errors of their own.
-        except Exception as error:
-            failures.append(f"{name}: {type(error).__name__}: {error}")
-    raise NoDisplayError(
-        "no OpenGL context for images; install libegl1 or libosmesa6 and set MUJOCO_GL=egl or MUJOCO_GL=osmesa, or use "
-        f"obs_type='state' and render_mode=None, which need none ({'; '.join(failures)})"
-    )
-
-
-def _has_screen() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 class Painter:
@@ -64,7 +32,7 @@ class Painter:
             NoDisplayError: the machine has no OpenGL.
         """
         model = scene(task_name).model
-        self._gl: Any = _gl_context(FRAME_SIZE, FRAME_SIZE)
+        self._gl: Any = gl_context(FRAME_SIZE, FRAME_SIZE)
         self._context = _upload(model, quality)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=10_000)
@@ -165,15 +133,7 @@ def open_window(model: mujoco.MjModel, data: mujoco.MjData, view: mujoco.MjvCame
     Raises:
         NoDisplayError: there is no screen.
     """
-    if sys.platform.startswith("linux") and not _has_screen():
-        raise NoDisplayError("render_mode='human' needs a screen and DISPLAY is not set; use render_mode='rgb_array'")
-    viewer = importlib.import_module("mujoco.viewer")
-    try:
-        window = viewer.launch_passive(model, data, show_left_ui=False, show_right_ui=False)
-    except Exception as error:
-        raise NoDisplayError(f"no window could be opened ({error}); use render_mode='rgb_array'") from error
+    window = open_viewer(model, data, view)
     with window.lock():
         window.opt.geomgroup[:2] = (0, 1)
-        window.cam.lookat[:] = view.lookat
-        window.cam.distance, window.cam.azimuth, window.cam.elevation = view.distance, view.azimuth, view.elevation
     return window
