@@ -56,7 +56,7 @@ def _trained_agent(run: Run) -> str:
     protocol = run.protocol
     if protocol.filter in catalogue.LEARNED_FILTERS:
         return str(protocol.filter)
-    if protocol.filter is None and protocol.base == "diffusion":
+    if protocol.filter is None and protocol.base in catalogue.TRAINED_BASES:
         return protocol.base
     raise CardError(f"{protocol.agent!r} has no trained weights of its own that a run could measure")
 

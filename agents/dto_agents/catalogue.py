@@ -18,10 +18,11 @@ from dto_agents.base import Agent, FilteredAgent
 from dto_agents.simple import HoldAgent, RandomAgent
 from dto_envs.registry import row
 
-BASES = ("diffusion", "expert", "random", "hold")
+TRAINED_BASES = ("diffusion", "leto", "lstm-gmm")
+BASES = (*TRAINED_BASES, "expert", "random", "hold")
 PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
 LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine")
-NAMES = ("expert", "random", "hold", "base", *PLAIN_FILTERS, *LEARNED_FILTERS)
+NAMES = ("expert", "random", "hold", "base", "leto", "lstm-gmm", *PLAIN_FILTERS, *LEARNED_FILTERS)
 
 ONLY = "only"  # the member of agents that have no weights
 
@@ -111,7 +112,7 @@ def members(
     """
     composition = compose(name, base=base, filter=filter)
     row(env_id)
-    trained = [composition.base] if composition.base == "diffusion" else []
+    trained = [composition.base] if composition.base in TRAINED_BASES else []
     trained += [composition.filter] if composition.filter in LEARNED_FILTERS else []
     if not trained:
         return (MemberInfo(ONLY),)
@@ -224,6 +225,10 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
         from dto_agents.diffusion.policy import load_policy
 
         return load_policy(zoo.find_member("diffusion", env_id, member, weights), env_id)
+    if name in TRAINED_BASES:
+        from dto_agents.recurrent.policy import load_policy as load_recurrent
+
+        return load_recurrent(name, zoo.find_member(name, env_id, member, weights), env_id)
     return _make_own(name, env_id)
 
 

@@ -81,7 +81,7 @@ def list_members(agent: str, env_id: str, root: Path | None = None) -> tuple[Ent
         if (match := re.fullmatch(r"seed(\d+)\.safetensors", path.name))
     }
     if not found:
-        source = "--data DEMONSTRATIONS" if agent == "diffusion" else "--data DEMONSTRATIONS --base WEIGHTS"
+        source = "--data DEMONSTRATIONS --base WEIGHTS" if agent.endswith("-refine") else "--data DEMONSTRATIONS"
         raise MissingWeightsError(
             f"no weights of {agent!r} for {env_id} in {folder}; train them with: "
             f"dto-train --agent {agent} --env {env_id} {source} --seed 42"

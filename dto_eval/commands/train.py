@@ -26,8 +26,9 @@ class Train:
     Writes OUT/<Task>/<agent>/seed<k>.safetensors and its .json card; evaluate it with dto-eval --weights OUT.
     """
 
-    agent: Literal["diffusion", "matrix", "matrix-refine", "diffog", "diffog-refine"] = "diffusion"
-    """What to train: the policy, or a filter. The -refine filters learn from the trained policy's own chunks."""
+    agent: Literal["diffusion", "leto", "lstm-gmm", "matrix", "matrix-refine", "diffog", "diffog-refine"] = "diffusion"
+    """What to train: a policy (diffusion, leto, lstm-gmm), or a filter. The -refine filters learn from the trained
+    policy's own chunks."""
     env: str = "dto/PushT-v0"
     """Environment id."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
@@ -90,8 +91,8 @@ def run(options: Train, console: Console) -> Path:
     wanted = DEFAULT_EPISODES.get(options.env) if options.episodes is None else options.episodes
     if options.episodes is None and wanted is not None:
         wanted = min(wanted, len(demonstrations.episodes))
-    train = _train_diffusion if options.agent == "diffusion" else _train_filter
-    return train(options, demonstrations, wanted, console)
+    train = {"diffusion": _train_diffusion, "leto": _train_recurrent, "lstm-gmm": _train_recurrent}
+    return train.get(options.agent, _train_filter)(options, demonstrations, wanted, console)
 
 
 def _train_diffusion(options: Train, demonstrations, episodes: int | None, console: Console) -> Path:
@@ -103,6 +104,24 @@ def _train_diffusion(options: Train, demonstrations, episodes: int | None, conso
     with reporting(f"diffusion {options.env} seed {options.seed}", recipe.steps, console) as report:
         return train_diffusion(
             demonstrations, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
+        )
+
+
+def _train_recurrent(options: Train, demonstrations, episodes: int | None, console: Console) -> Path:
+    from dto_agents.recurrent.recipe import recipe_for
+    from dto_agents.recurrent.train import train_recurrent
+
+    recipe = recipe_for(options.agent, options.env)
+    recipe = recipe if options.steps is None else replace(recipe, steps=options.steps)
+    with reporting(f"{options.agent} {options.env} seed {options.seed}", recipe.steps, console) as report:
+        return train_recurrent(
+            options.agent,
+            demonstrations,
+            recipe,
+            seed=options.seed,
+            root=options.out,
+            report=report,
+            episodes=episodes,
         )
 
 
