@@ -1,0 +1,193 @@
+"""What a plan of the RC car should be like, as costs of states and controls (Köhler et al., equations 4 to 6).
+
+A cost is a sum of terms. Every term gives its value for a batch of trajectories and adds its partial derivatives, from
+which the dynamics make the gradient with regard to the controls (:mod:`dto_envs.rc_car.adjoint`).
+
+States are (B, n + 1, 6): x, y [m], heading [rad, not wrapped], forward and left velocity [m/s], yaw rate [rad/s].
+Controls are (B, n, 2): throttle and steering, [-1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+class Term(Protocol):
+    """One part of a cost."""
+
+    def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        """The term of every trajectory, (B,)."""
+        ...
+
+    def add_partials(
+        self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
+    ) -> None:
+        """Add the partial derivatives to ``state_costs`` (B, n + 1, 6) and ``control_costs`` (B, n, 2)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The sum of ``terms``; infinite for trajectories that are not finite."""
+
+    terms: tuple[Term, ...]
+
+    def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        """The cost of every trajectory, (B,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.sum([term.value(states, controls) for term in self.terms], axis=0)
+        return np.where(np.isfinite(total), total, np.inf)
+
+    def partials(self, states: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Partial derivatives with regard to the states (B, n + 1, 6) and the controls (B, n, 2)."""
+        state_costs, control_costs = np.zeros(states.shape), np.zeros(controls.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for term in self.terms:
+                term.add_partials(states, controls, state_costs, control_costs)
+        return state_costs, control_costs
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """States to be in at given steps (equation 4), each number with a weight of its own.
+
+    Headings are compared as they stand: put the targets on the branch that the car should turn to
+    (:func:`on_branch`).
+
+    Attributes:
+        steps: (K,) indices into the states, 0 to n.
+        states: (K, 6) what should be reached then.
+        weights: (K, 6); 0 where a number does not matter.
+    """
+
+    steps: np.ndarray
+    states: np.ndarray
+    weights: np.ndarray
+
+    def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        """See :class:`Term`."""
+        errors = states[:, self.steps] - self.states
+        return np.einsum("bki,bki,ki->b", errors, errors, self.weights)
+
+    def add_partials(
+        self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
+    ) -> None:
+        """See :class:`Term`."""
+        for step, target, weights in zip(self.steps, self.states, self.weights, strict=True):
+            state_costs[:, step] += 2 * weights * (states[:, step] - target)
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """Small controls, small changes of them (equation 5), and one-sided quadratic barriers at -1 and 1 (equation 6).
+
+    Attributes:
+        magnitude: weight of the squared controls.
+        change: weight of the squared changes.
+        limit: weight of the squared excess over 1 in magnitude.
+        previous: (2,) the control before the first one, which the first change is measured from; None for no such.
+    """
+
+    magnitude: float = 0.01
+    change: float = 0.05
+    limit: float = 20.0
+    previous: np.ndarray | None = None
+
+    def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        """See :class:`Term`."""
+        changes, excess = self._changes(controls), self._excess(controls)
+        return (
+            self.magnitude * np.einsum("bti,bti->b", controls, controls)
+            + self.change * np.einsum("bti,bti->b", changes, changes)
+            + self.limit * np.einsum("bti,bti->b", excess, excess)
+        )
+
+    def add_partials(
+        self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
+    ) -> None:
+        """See :class:`Term`."""
+        control_costs += 2 * self.magnitude * controls + 2 * self.limit * self._excess(controls)
+        changes = 2 * self.change * self._changes(controls)
+        if self.previous is None:
+            control_costs[:, 1:] += changes
+            control_costs[:, :-1] -= changes
+        else:
+            control_costs += changes
+            control_costs[:, :-1] -= changes[:, 1:]
+
+    def _changes(self, controls: np.ndarray) -> np.ndarray:
+        changes = np.diff(controls, axis=1)
+        if self.previous is None:
+            return changes
+        return np.concatenate([controls[:, :1] - self.previous, changes], axis=1)
+
+    def _excess(self, controls: np.ndarray) -> np.ndarray:
+        return controls - np.clip(controls, -1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Obstacles:
+    """Round things to keep clear of: a one-sided quadratic barrier for every disc of the car and every obstacle.
+
+    Attributes:
+        centres: (K, 2) in m.
+        clearances: (K,) least distance of a disc's centre from each, m.
+        discs: places of the car's discs along its axis, from its centre, m.
+        weight: weight of the squared missing distance.
+    """
+
+    centres: np.ndarray
+    clearances: np.ndarray
+    discs: tuple[float, ...] = (0.0,)
+    weight: float = 60.0
+
+    def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        """See :class:`Term`."""
+        total = np.zeros(len(states))
+        for disc in self.discs:
+            _, missing = self._missing(states, disc)
+            total += np.einsum("btk,btk->b", missing, missing)
+        return self.weight * total
+
+    def add_partials(
+        self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
+    ) -> None:
+        """See :class:`Term`."""
+        for disc in self.discs:
+            directions, missing = self._missing(states, disc)
+            pushed = -2 * self.weight * np.einsum("btk,btki->bti", missing, directions)
+            cos, sin = np.cos(states[..., 2]), np.sin(states[..., 2])
+            state_costs[..., :2] += pushed
+            state_costs[..., 2] += disc * (pushed[..., 1] * cos - pushed[..., 0] * sin)
+
+    def _missing(self, states: np.ndarray, disc: float) -> tuple[np.ndarray, np.ndarray]:
+        """Unit vectors (B, n + 1, K, 2) away from the obstacles, and the missing distances (B, n + 1, K)."""
+        axis = np.stack([np.cos(states[..., 2]), np.sin(states[..., 2])], axis=-1)
+        apart = (states[..., :2] + disc * axis)[..., None, :] - self.centres
+        distances = np.sqrt(np.einsum("btki,btki->btk", apart, apart))
+        missing = np.maximum(self.clearances - distances, 0.0)
+        return apart / np.maximum(distances, 1e-9)[..., None], missing
+
+
+def wrap(angle: np.ndarray | float) -> np.ndarray:
+    """The same angle in [-pi, pi)."""
+    return (np.asarray(angle) + math.pi) % (2 * math.pi) - math.pi
+
+
+def on_branch(heading: float, near: float) -> float:
+    """``heading`` plus the whole turns that bring it within half a turn of ``near``, rad."""
+    return near + float(wrap(heading - near))
+
+
+def on_branches(headings: Sequence[float], start: float) -> np.ndarray:
+    """Successive target headings, each on the branch nearest to the one before, the first nearest to ``start``."""
+    found, near = [], start
+    for heading in headings:
+        near = on_branch(heading, near)
+        found.append(near)
+    return np.array(found)
