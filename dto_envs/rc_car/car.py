@@ -176,18 +176,17 @@ def substeps(dt: float) -> int:
     return math.ceil(dt / SUBSTEP - 1e-9)
 
 
-def slip_angle(velocities: np.ndarray, parameters: CarParameters = DEFAULT) -> np.ndarray:
-    """Angle in rad between where cars point and where their rear axles go, in [-pi/2, pi/2].
+def slip_angle(velocities: np.ndarray) -> np.ndarray:
+    """Body slip angle in rad: between where cars point, or their tails if they reverse, and where their centres go.
 
-    It is zero for a car that rolls, forward or backward, however it steers, and for one slower than ``MOVING``.
-    Positive where the rear axle moves to the left.
+    In [-pi/2, pi/2], positive where the centre moves to the left; zero for a car slower than ``MOVING``. A car that
+    rolls at full lock has 0.33 rad; more than that takes sliding.
 
     Args:
         velocities: (..., 3) forward, left, yaw; instantaneous ones, for exact angles.
-        parameters: the car, for the place of its rear axle.
     """
     velocities = np.asarray(velocities, dtype=np.float64)
-    forward, left = velocities[..., 0], velocities[..., 1] - parameters.axle * velocities[..., 2]
+    forward, left = velocities[..., 0], velocities[..., 1]
     return np.where(np.hypot(forward, left) > MOVING, np.arctan2(left, np.abs(forward)), 0.0)
 
 
