@@ -95,6 +95,24 @@ PUSHT_LAYOUT = ActionLayout(
 )
 
 
+# Torques, filtered as positions are: their first difference is a torque rate, which the boards call a velocity (Nm/s).
+# The bound is ours: 9.6 Nm in 0.01 s for the two strongest joints, near the 1000 Nm/s that torque-controlled arms such
+# as Franka's allow, and the same share of its limit for every other joint.
+IIWA_LAYOUT = ActionLayout(
+    names=tuple(f"torque{joint}" for joint in range(1, 8)),
+    trajectory=(0, 1, 2, 3, 4, 5, 6),
+    low=(-320.0, -320.0, -176.0, -176.0, -110.0, -40.0, -40.0),
+    high=(320.0, 320.0, 176.0, 176.0, 110.0, 40.0, 40.0),
+    difference="velocity",
+    dt=0.01,
+    bound=0.03,
+    alpha=1.0,
+    penalty=PenaltyParameters(step_size=0.1, tolerance=0.004, max_iterations=1000),
+    units=("Nm",) * 7,
+    scale=(320.0, 320.0, 176.0, 176.0, 110.0, 40.0, 40.0),
+)
+
+
 def _robomimic(task: str, *, layout: ActionLayout = ROBOMIMIC_LAYOUT, horizon: int = 400) -> EnvRow:
     return EnvRow(
         id=f"dto/{task}-v0",
@@ -123,6 +141,14 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
                 horizon=300,
                 headline="score",
                 shard_size=50,
+            ),
+            EnvRow(
+                id="dto/IiwaReach-v0",
+                entry_point="dto_envs.iiwa:IiwaReachEnv",
+                layout=IIWA_LAYOUT,
+                horizon=400,
+                shard_size=50,
+                extra="iiwa",
             ),
         )
     }

@@ -19,9 +19,10 @@ class InfeasibleStartError(ValueError):
     """A start that the arm cannot take or a goal that it cannot hold; the message names the joints."""
 
 
+@functools.cache
 def goal_state() -> np.ndarray:
-    """The goal (q, v): (14,) float64, rad and rad/s, at rest."""
-    return np.concatenate([GOAL, np.zeros(JOINTS)])
+    """The goal (q, v): (14,) float64, rad and rad/s, at rest; read-only."""
+    return _frozen(np.concatenate([GOAL, np.zeros(JOINTS)]))
 
 
 def sample_start(rng: np.random.Generator, side: float = constants.DEFAULT_SIDE) -> np.ndarray:
@@ -65,13 +66,9 @@ def mujoco_model() -> mujoco.MjModel:
 
 
 @functools.cache
-def _goal_torque() -> np.ndarray:
-    return holding_torque(np.array(GOAL))
-
-
 def goal_torque() -> np.ndarray:
-    """The torque u1 (7,) Nm that holds the arm at the goal."""
-    return _goal_torque().copy()
+    """The torque u1 (7,) Nm that holds the arm at the goal; read-only, computed once."""
+    return _frozen(holding_torque(np.array(GOAL)))
 
 
 def holding_torque(angles: np.ndarray) -> np.ndarray:
@@ -151,6 +148,11 @@ def rotation(link: Link) -> np.ndarray:
         turn[two, one], turn[one, two] = sin, -sin
         result = turn @ result
     return result
+
+
+def _frozen(values: np.ndarray) -> np.ndarray:
+    values.flags.writeable = False
+    return values
 
 
 def _text(values: tuple[float, ...]) -> str:
