@@ -15,7 +15,11 @@ from types import MappingProxyType
 from rich.console import Console
 
 # Name -> module. A line here is all that a new suite needs.
-SUITES: Mapping[str, str] = MappingProxyType({})
+SUITES: Mapping[str, str] = MappingProxyType(
+    {
+        "rc-car-real": "dto_eval.suites.rc_car_real",
+    }
+)
 
 
 @dataclass(frozen=True)

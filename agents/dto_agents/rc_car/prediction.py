@@ -57,6 +57,13 @@ class Starts:
         """Number of starts B."""
         return len(self.states)
 
+    def pick(self, indices: np.ndarray) -> Starts:
+        """Some of the starts, by index."""
+        states, controls, past, poses, starts = (
+            values[indices] for values in (self.states, self.controls, self.past, self.poses, self.starts)
+        )
+        return Starts(states, controls, past, poses, self.dt, starts)
+
 
 def moving_starts(
     logs: Sequence[Log], *, horizon: int, past: int = 12, stride: int = 5, minimum_speed: float = 0.3
