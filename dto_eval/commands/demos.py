@@ -1,4 +1,4 @@
-"""``dto-demos``: collect demonstrations of the scripted experts, import other people's, and look at them."""
+"""``dto-demos``: collect demonstrations of scripted experts or of an optimal control solver, import, inspect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -30,14 +30,40 @@ class Collect:
 
     env: str = "dto/Square-v0"
     """Environment with a scripted expert: Lift, Can, Square, ToolHang or Transport, as in dto/Lift-v0."""
-    episodes: int = 200
+    episodes: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: 200 of one operator, 300 of six)")] = (
+        None
+    )
     """Number of successful episodes; failures are thrown away."""
+    operators: Literal["single", "multi"] = "single"
+    """Who moves the robot: one skilled person, or six people of three levels of skill, as many episodes each."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """HDF5 file to write; demos/TASK.hdf5 by default."""
+    """HDF5 file to write; demos/TASK.hdf5 by default, demos/TASK-multi.hdf5 for six operators."""
     first_seed: int = 0
     """Seed of the first attempt; the others count up. Evaluations use 100000 and up."""
     workers: int = os.cpu_count() or 1
     """Number of processes; does not change the file."""
+
+
+@dataclass(frozen=True)
+class Optimal:
+    """Solve the optimal control problems that controllers are trained and tested on; goes on where it was killed."""
+
+    env: str = "dto/IiwaReach-v0"
+    """Environment with an optimal control solver: dto/IiwaReach-v0."""
+    train: int = 500
+    """Number of training problems."""
+    validation: int = 100
+    """Number of validation problems."""
+    test: int = 1000
+    """Number of test problems; the first starts where the environment does after reset(seed=100000)."""
+    side: float = 1.0
+    """Edge of the cube of starts in rad: 0.4, 1 and 2 are the difficulties of the boards."""
+    trial: int = 0
+    """Independent repetition, 0 to 4: other training and validation starts, the same test starts."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the data set; demos/IiwaReach by default."""
+    workers: int = os.cpu_count() or 1
+    """Number of processes; does not change the data."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +102,20 @@ def default_path(env_id: str, suffix: str = ".hdf5") -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``dto-demos``; what is wrong with the input becomes one line and exit status 2."""
     options = tyro.extras.subcommand_cli_from_dict(
-        {"collect": Collect, "import": Import, "inspect": Inspect},
+        {"collect": Collect, "optimal": Optimal, "import": Import, "inspect": Inspect},
         prog="dto-demos",
         description=__doc__,
         args=arguments,
     )
-    run: Callable = {Collect: run_collect, Import: run_import, Inspect: run_inspect}[type(options)]
+    runs: dict[type, Callable] = {
+        Collect: run_collect,
+        Optimal: run_optimal,
+        Import: run_import,
+        Inspect: run_inspect,
+    }
     console = Console(highlight=False)
     try:
-        run(options, console)
+        runs[type(options)](options, console)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on from the episodes that have ended")
         raise SystemExit(130) from None
@@ -97,13 +128,33 @@ def run_collect(options: Collect, console: Console) -> None:
     """Collect demonstrations, showing progress."""
     from dto_agents.demos.collect import Collection, collect
 
-    collection = Collection(options.env, options.episodes, options.first_seed)
+    default = 200 if options.operators == "single" else 300
+    episodes = default if options.episodes is None else options.episodes
+    collection = Collection(options.env, episodes, options.first_seed, options.operators)
     collection.check()
-    out = options.out or default_path(options.env)
-    with _reporter(console, options.env, options.episodes) as report:
+    out = options.out or default_path(options.env, "-multi.hdf5" if options.operators == "multi" else ".hdf5")
+    with _reporter(console, options.env, episodes) as report:
         ended = collect(collection, out, workers=options.workers, report=report)
     rate = ended.successes / ended.attempts
     console.print(f"{ended.successes} episodes in {out}; the expert solved {rate:.1%} of {ended.attempts} seeds")
+
+
+def run_optimal(options: Optimal, console: Console) -> None:
+    """Solve optimal control problems, saying how many of them are solved."""
+    from dto_agents.iiwa.datasets import ENV_ID, DatasetPlan, collect_dataset
+
+    if options.env != ENV_ID:
+        raise ValueError(f"there is no optimal control solver for {options.env}; choose {ENV_ID}")
+    plan = DatasetPlan(options.train, options.validation, options.test, options.side, options.trial)
+    out = options.out or default_path(options.env, "")
+    began = time.monotonic()
+
+    def report(done: int, total: int, solved: int) -> None:
+        console.print(f"{options.env}: {done}/{total} problems, {solved} solved, {time.monotonic() - began:.0f} s")
+
+    counts = collect_dataset(plan, out, workers=options.workers, report=report)
+    shares = ", ".join(f"{solved} of {plan.count(split)} in {split}" for split, solved in counts.items())
+    console.print(f"solved {shares}; data set in {out}")
 
 
 def run_import(options: Import, console: Console) -> None:

@@ -10,21 +10,20 @@ import functools
 import json
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dto_agents.demos.dataset import DemonstrationError, robosuite_keys, task_format
-from dto_agents.demos.robomimic import Recording, write_demo, write_file
+from dto_agents.demos.robomimic import Recording, tenths, write_demo, write_file
 from dto_agents.experts import EXPERTS, make_expert
+from dto_agents.experts.operators import OPERATORS, Operator
+from dto_agents.processes import process_pool
 from dto_envs.registry import row
 
 # Evaluations start at 100000; seeds below it never meet one.
@@ -37,13 +36,16 @@ class Collection:
 
     Attributes:
         env_id: environment with a scripted expert.
-        episodes: number of successful episodes.
+        episodes: number of successful episodes, as many of each operator.
         first_seed: seed of the first attempt; further attempts count up.
+        operators: ``single`` for one skilled person, ``multi`` for the six of :mod:`dto_agents.experts.operators`, who
+            take turns.
     """
 
     env_id: str
     episodes: int
     first_seed: int = 0
+    operators: str = "single"
 
     def check(self) -> None:
         """Raise where this cannot be collected; simulates nothing."""
@@ -51,6 +53,10 @@ class Collection:
         if self.env_id not in EXPERTS:
             known = ", ".join(EXPERTS)
             raise DemonstrationError(f"there is no scripted expert for {self.env_id}; choose one of {known}")
+        if self.operators not in OPERATORS:
+            raise DemonstrationError(f"operators must be {' or '.join(OPERATORS)}, got {self.operators!r}")
+        if self.episodes % len(self.people):
+            raise DemonstrationError(f"{len(self.people)} operators cannot share {self.episodes} episodes evenly")
         if not 1 <= self.episodes <= SEED_LIMIT // 4:
             raise DemonstrationError(f"episodes must be from 1 to {SEED_LIMIT // 4}, got {self.episodes}")
         if self.first_seed < 0 or self.seed_limit > SEED_LIMIT:
@@ -59,6 +65,15 @@ class Collection:
                 f"first_seed must be from 0 to {last}, got {self.first_seed}: the seeds from {SEED_LIMIT} on belong to "
                 "evaluations"
             )
+
+    @property
+    def people(self) -> tuple[Operator, ...]:
+        """Who collects."""
+        return OPERATORS[self.operators]
+
+    def person(self, seed: int) -> Operator:
+        """Who has the turn at ``seed``."""
+        return self.people[(seed - self.first_seed) % len(self.people)]
 
     @property
     def seed_limit(self) -> int:
@@ -99,9 +114,11 @@ def collect(
         raise DemonstrationError(f"{path} is there already; give another --out, or remove it to collect again")
     parts = _claim(collection, path)
     seeds = _fill(parts, collection, path, workers, report)
-    write_file(path, env_args(collection.env_id), (functools.partial(_copy, _part(parts, seed)) for seed in seeds))
+    fills = (functools.partial(_copy, _part(parts, seed)) for seed in seeds)
+    write_file(path, env_args(collection.env_id), fills, _masks(collection, seeds))
+    attempts = len(_attempts(dict(_known(parts)), collection))
     shutil.rmtree(parts)
-    return Progress(len(seeds), seeds[-1] - collection.first_seed + 1)
+    return Progress(len(seeds), attempts)
 
 
 def _fill(
@@ -111,13 +128,14 @@ def _fill(
     outcomes = dict(_known(parts))
     limit = collection.seed_limit
     report(_progress(outcomes))
-    pool = _pool(workers)
+    pool = process_pool(workers)
     ahead = 2 * workers if workers > 1 else 1
     try:
         running: dict[Future[bool], int] = {}
         while (seeds := _chosen(outcomes, collection)) is None:
             while len(running) < ahead and (seed := _next_seed(outcomes, running.values(), collection)) < limit:
-                running[pool.submit(_attempt, collection.env_id, seed, str(parts))] = seed
+                person = collection.person(seed)
+                running[pool.submit(_attempt, collection.env_id, person, seed, str(parts))] = seed
             if not running:
                 raise DemonstrationError(f"the expert solved too few of the seeds below {limit}; {path} is not written")
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -131,34 +149,6 @@ def _fill(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _pool(workers: int) -> Executor:
-    if workers == 1:
-        return _ThisProcess()
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_follow_the_parent)
-
-
-class _ThisProcess(Executor):
-    """Runs what is submitted at once: a single worker needs no process of its own."""
-
-    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
-        future: Future = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-def _follow_the_parent() -> None:
-    """Leave interrupts to the parent process, and end with it even where it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def env_args(env_id: str) -> dict[str, Any]:
@@ -223,20 +213,21 @@ def _split(observations: np.ndarray, arms: int) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def _workshop(env_id: str) -> tuple[Any, Any]:
-    """This process's environment and expert, made once."""
+def _environment(env_id: str) -> Any:
+    """This process's environment, made once."""
     import gymnasium
 
     import dto_envs  # noqa: F401  registers the ids in a fresh process
 
-    return gymnasium.make(env_id), make_expert(env_id)
+    return gymnasium.make(env_id)
 
 
-def _attempt(env_id: str, seed: int, parts: str) -> bool:
-    """Play one seed and leave its part: an HDF5 file for a success, an empty file for a failure."""
+def _attempt(env_id: str, person: Operator, seed: int, parts: str) -> bool:
+    """Let ``person`` play one seed and leave its part: an HDF5 file for a success, an empty file for a failure."""
     import h5py
 
-    recording, success = record_episode(*_workshop(env_id), seed)
+    expert = make_expert(env_id, person.style(EXPERTS[env_id].style))
+    recording, success = record_episode(_environment(env_id), expert, seed)
     target = _part(Path(parts), seed) if success else _failure(Path(parts), seed)
     partial = target.with_name(target.name + ".partial")
     if success:
@@ -273,8 +264,9 @@ def _claim(collection: Collection, path: Path) -> Path:
     parts.mkdir(parents=True, exist_ok=True)
     card = parts / "collection.json"
     # The number of episodes may be raised or lowered between two attempts: the parts stay good.
-    mine = {key: value for key, value in asdict(collection).items() if key != "episodes"}
-    mine["style"] = asdict(EXPERTS[collection.env_id].style)
+    mine = {"env_id": collection.env_id, "first_seed": collection.first_seed}
+    styles = {person.name: asdict(person.style(EXPERTS[collection.env_id].style)) for person in collection.people}
+    mine |= {"style": styles["better_operator_1"]} if len(styles) == 1 else {"styles": styles}
     text = json.dumps(mine, sort_keys=True, indent=1)
     if not card.exists():
         card.write_text(text)
@@ -290,22 +282,47 @@ def _known(parts: Path) -> Iterator[tuple[int, bool]]:
 
 
 def _chosen(outcomes: dict[int, bool], collection: Collection) -> list[int] | None:
-    """The first successful seeds without a gap before them, or None while there are too few."""
-    chosen: list[int] = []
-    seed = collection.first_seed
-    while seed in outcomes and len(chosen) < collection.episodes:
-        if outcomes[seed]:
-            chosen.append(seed)
-        seed += 1
+    """Each person's first successful seeds without a gap before them, or None while someone has too few."""
+    attempts = _attempts(outcomes, collection)
+    chosen = [seed for seed in attempts if outcomes[seed]]
     return chosen if len(chosen) == collection.episodes else None
 
 
+def _attempts(outcomes: dict[int, bool], collection: Collection) -> list[int]:
+    """The seeds behind each person's share, in order: without a gap, up to the success that completes the share."""
+    people = len(collection.people)
+    used: list[int] = []
+    for first in range(collection.first_seed, collection.first_seed + people):
+        seed, missing = first, collection.episodes // people
+        while seed in outcomes and missing:
+            used.append(seed)
+            missing -= outcomes[seed]
+            seed += people
+    return sorted(used)
+
+
 def _next_seed(outcomes: dict[int, bool], running: Iterable[int], collection: Collection) -> int:
+    """The lowest seed that nobody has tried, of those whose turn it is for someone whose share is not complete."""
     busy = set(running)
+    shares = {person.name: collection.episodes // len(collection.people) for person in collection.people}
+    for seed in _attempts(outcomes, collection):
+        shares[collection.person(seed).name] -= outcomes[seed]
     seed = collection.first_seed
-    while seed in outcomes or seed in busy:
+    while seed in outcomes or seed in busy or not shares[collection.person(seed).name]:
         seed += 1
     return seed
+
+
+def _masks(collection: Collection, seeds: list[int]) -> dict[str, list[int]] | None:
+    """Robomimic's subsets by operator and by skill, beside the usual ones; None for a single operator."""
+    if len(collection.people) == 1:
+        return None
+    masks = tenths(len(seeds))
+    for index, seed in enumerate(seeds):
+        name = collection.person(seed).name
+        for mask in (name, name.split("_")[0]):
+            masks.setdefault(mask, []).append(index)
+    return masks
 
 
 def _progress(outcomes: dict[int, bool]) -> Progress:

@@ -175,7 +175,7 @@ def write_file(
                 count += 1
             data.attrs["env_args"] = json.dumps(args, sort_keys=True)
             data.attrs["total"] = total
-            for name, members in (masks or _tenths(count)).items():
+            for name, members in (masks or tenths(count)).items():
                 file.create_dataset(f"mask/{name}", data=np.array([f"demo_{k}" for k in members], dtype="S"))
         os.replace(partial, path)
     finally:
@@ -183,7 +183,8 @@ def write_file(
     return count
 
 
-def _tenths(count: int) -> dict[str, list[int]]:
+def tenths(count: int) -> dict[str, list[int]]:
+    """The usual subsets of ``count`` demonstrations: every tenth for validation, the others for training."""
     return {
         "train": [k for k in range(count) if k % 10 != 9],
         "valid": [k for k in range(count) if k % 10 == 9],

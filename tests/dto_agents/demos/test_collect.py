@@ -7,11 +7,22 @@ import gymnasium
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dto_agents.demos.collect import Collection, collect, env_args, record_episode
+from dto_agents.demos.collect import (
+    Collection,
+    _attempts,
+    _chosen,
+    _next_seed,
+    collect,
+    env_args,
+    record_episode,
+)
 from dto_agents.demos.dataset import DemonstrationError, load_demonstrations, task_format
 from dto_agents.demos.robomimic import write_demo, write_file
 from dto_agents.experts import make_expert
+from dto_agents.experts.operators import MULTI, OPERATORS
 
 LIFT, TRANSPORT = "dto/Lift-v0", "dto/Transport-v0"
 
@@ -21,6 +32,8 @@ LIFT, TRANSPORT = "dto/Lift-v0", "dto/Transport-v0"
     [
         (Collection("dto/PushT-v0", 3), "no scripted expert for dto/PushT-v0"),
         (Collection(LIFT, 0), "episodes must be from 1"),
+        (Collection(LIFT, 6, operators="many"), "operators must be single or multi, got 'many'"),
+        (Collection(LIFT, 8, operators="multi"), "6 operators cannot share 8 episodes evenly"),
         (Collection(LIFT, 3, first_seed=-1), "first_seed must be from 0 to 99974"),
         (Collection(LIFT, 3, first_seed=99_990), "belong to evaluations"),
     ],
@@ -113,3 +126,44 @@ def test_a_collection_whose_worker_is_killed_goes_on_to_the_same_file(tmp_path):
         assert (args["env_name"], args["type"], args["env_kwargs"]["control_freq"]) == ("Lift", 1, 20)
         seeds = [int(file[f"data/demo_{k}"].attrs["seed"]) for k in range(5)]
         assert seeds == sorted(set(seeds)) and seeds[-1] < 100_000
+
+
+def test_six_operators_share_a_file_in_turns(tmp_path):
+    pytest.importorskip("robosuite")
+    path = tmp_path / "multi.hdf5"
+    progress = collect(Collection(LIFT, 12, first_seed=30, operators="multi"), path)
+    assert progress.successes == 12 and progress.attempts >= 12
+    with h5py.File(path) as file:
+        seeds = [int(file[f"data/demo_{k}"].attrs["seed"]) for k in range(12)]
+        subsets = {name: [member.decode() for member in file["mask"][name]] for name in file["mask"]}
+    assert seeds == sorted(set(seeds))
+    assert set(subsets) == {"train", "valid", "better", "okay", "worse", *(person.name for person in MULTI)}
+    for place, person in enumerate(MULTI):
+        members = [int(name.removeprefix("demo_")) for name in subsets[person.name]]
+        assert len(members) == 2 and all((seeds[k] - 30) % 6 == place for k in members)
+    lengths = {
+        level: np.mean([len(episode) for episode in load_demonstrations(path, LIFT, mask=level).episodes])
+        for level in ("better", "worse")
+    }
+    assert lengths["worse"] > lengths["better"]
+
+
+@given(
+    outcomes=st.dictionaries(st.integers(5, 60), st.booleans()),
+    share=st.integers(1, 5),
+    operators=st.sampled_from(["single", "multi"]),
+)
+def test_everyones_share_is_the_first_successes_without_a_gap(outcomes, share, operators):
+    people = len(OPERATORS[operators])
+    collection = Collection(LIFT, share * people, 5, operators)
+    attempts = _attempts(outcomes, collection)
+    for person in range(people):
+        mine = [seed for seed in attempts if (seed - 5) % people == person]
+        assert mine == list(range(5 + person, 5 + person + people * len(mine), people))
+        assert sum(outcomes[seed] for seed in mine) <= share and all(seed in outcomes for seed in mine)
+        assert not mine or sum(outcomes[seed] for seed in mine[:-1]) < share
+    chosen = _chosen(outcomes, collection)
+    assert chosen is None or [outcomes[seed] for seed in chosen] == [True] * (share * people)
+    if chosen is None:
+        following = _next_seed(outcomes, [], collection)
+        assert following not in outcomes and following >= 5
