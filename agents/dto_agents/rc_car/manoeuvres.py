@@ -40,7 +40,7 @@ Maker = Callable[[np.random.Generator, View, tuple[float, float]], Manoeuvre]
 def go_to_point(rng: np.random.Generator, view: View, half: tuple[float, float]) -> Manoeuvre:
     """Drive forward to a point in the hall at a speed of one's choice."""
     target = rng.uniform(-0.75, 0.75, 2) * half
-    speed, eagerness = rng.uniform(0.6, 2.8), rng.uniform(1.0, 3.0)
+    speed, eagerness = rng.uniform(0.6, 3.2), rng.uniform(1.0, 3.0)
     for _ in range(rng.integers(30, 80)):
         if math.dist((view.x, view.y), target) < 0.5:
             return
