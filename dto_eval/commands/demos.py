@@ -67,6 +67,22 @@ class Optimal:
 
 
 @dataclass(frozen=True)
+class Drive:
+    """Drive the simulated RC car like a person and record it: data for dto-train --agent rc-car-dynamics.
+
+    Writes OUT/train.npz, OUT/test.npz (a minute) and OUT/validation.npz (40 trajectories of 3 s, half of them
+    drifting) with t, x, y, heading, throttle and steering at 240 Hz, with a motion capture system's noise.
+    """
+
+    minutes: float = 15.0
+    """Length of the drive to train on."""
+    seed: int = 42
+    """Seed of what the driver does, and of the noise."""
+    out: Path = Path("demos/RCCar")
+    """Folder to write to; files in it are replaced."""
+
+
+@dataclass(frozen=True)
 class Import:
     """Check other people's demonstrations and write them as HDF5 that dto-train and dto-demos inspect read."""
 
@@ -102,7 +118,7 @@ def default_path(env_id: str, suffix: str = ".hdf5") -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``dto-demos``; what is wrong with the input becomes one line and exit status 2."""
     options = tyro.extras.subcommand_cli_from_dict(
-        {"collect": Collect, "optimal": Optimal, "import": Import, "inspect": Inspect},
+        {"collect": Collect, "optimal": Optimal, "drive": Drive, "import": Import, "inspect": Inspect},
         prog="dto-demos",
         description=__doc__,
         args=arguments,
@@ -110,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs: dict[type, Callable] = {
         Collect: run_collect,
         Optimal: run_optimal,
+        Drive: run_drive,
         Import: run_import,
         Inspect: run_inspect,
     }
@@ -155,6 +172,21 @@ def run_optimal(options: Optimal, console: Console) -> None:
     counts = collect_dataset(plan, out, workers=options.workers, report=report)
     shares = ", ".join(f"{solved} of {plan.count(split)} in {split}" for split, solved in counts.items())
     console.print(f"solved {shares}; data set in {out}")
+
+
+def run_drive(options: Drive, console: Console) -> None:
+    """Record a drive of the simulated car."""
+    from dto_agents.rc_car import driving
+
+    if options.seed < 0 or not 0.1 <= options.minutes <= 600:
+        raise ValueError(
+            f"--minutes {options.minutes:g} --seed {options.seed} cannot be driven; pass 0.1 to 600 minutes, a seed >= 0"
+        )
+    console.print(f"driving for {options.minutes:g} minutes and a few more, which takes a minute at most")
+    recordings = driving.Recordings.make(driving.Drive(duration_s=60 * options.minutes), options.seed)
+    paths = recordings.write(options.out)
+    console.print(f"wrote {', '.join(str(path) for path in paths)}")
+    console.print(f"train on it: dto-train --agent rc-car-dynamics --data {paths[0]} --seed 42")
 
 
 def run_import(options: Import, console: Console) -> None:
