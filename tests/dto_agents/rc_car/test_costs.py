@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dto_agents.rc_car.costs import Controls, Cost, Obstacles, Targets, on_branch, on_branches, wrap
-from dto_agents.rc_car.racing import Centreline, Race
+from dto_agents.rc_car.racing import Race
+from dto_envs.rc_car.tracks import get_track
 
-ANGLES = np.linspace(0, 2 * math.pi, 60, endpoint=False)
-ELLIPSE = Centreline(np.stack([2.0 * np.cos(ANGLES), 1.2 * np.sin(ANGLES)], axis=1))
+TRACK = get_track("L")
 
 
 def make_trajectories(batch, steps, seed):
     rng = np.random.default_rng(seed)
-    angle = np.cumsum(rng.uniform(0.02, 0.12, (batch, steps + 1)), axis=1)
     states = rng.normal(size=(batch, steps + 1, 6))
-    states[..., 0] = 2.1 * np.cos(angle) + 0.1 * rng.normal(size=angle.shape)
-    states[..., 1] = 1.3 * np.sin(angle) + 0.1 * rng.normal(size=angle.shape)
+    progress = rng.uniform(0, TRACK.length, (batch, 1)) + np.cumsum(rng.uniform(0, 0.2, (batch, steps + 1)), axis=1)
+    states[..., :2] = TRACK.poses(progress.ravel())[:, :2].reshape(batch, steps + 1, 2)
+    states[..., :2] += 0.15 * rng.normal(size=(batch, steps + 1, 2))
     return states, rng.uniform(-1.5, 1.5, (batch, steps, 2))
 
 
@@ -47,7 +47,7 @@ TERMS = {
     "controls": Controls(0.3, 0.5, 2.0),
     "linked controls": Controls(0.3, 0.5, 2.0, previous=np.array([0.2, -0.4])),
     "obstacles": Obstacles(np.array([[1.9, 0.6], [0.0, 1.4]]), np.array([0.5, 0.7]), discs=(-0.1, 0.1)),
-    "race": Race(ELLIPSE, 0.05, 2.0, 0.05, centre_weight=0.3),
+    "race": Race(TRACK, 2.0, 0.05, margin=0.3, centre_weight=0.3),
 }
 
 
@@ -100,28 +100,20 @@ def test_headings_go_to_the_nearest_branch():
     np.testing.assert_allclose(on_branches([3.0, -3.0, -2.0], 0.0), [3.0, 2 * math.pi - 3, 2 * math.pi - 2])
 
 
-def test_projection_finds_the_nearest_point_of_a_circle():
-    circle = Centreline(np.stack([2 * np.cos(ANGLES), 2 * np.sin(ANGLES)], axis=1))
-    assert circle.length == pytest.approx(4 * math.pi, rel=1e-4)
-    angle = np.linspace(0.01, 6.2, 40)
-    radius = 2 + 0.5 * np.sin(5 * angle)
-    found = circle.project(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[None])[0]
-    np.testing.assert_allclose(found[:, 0], 2 * angle, atol=2e-3)
-    np.testing.assert_allclose(found[:, 1], 2 - radius, atol=1e-4)
-    np.testing.assert_allclose(found[:, 2:4], np.stack([-np.sin(angle), np.cos(angle)], axis=1), atol=1e-3)
-    np.testing.assert_allclose(found[:, 4], 0.5, atol=1e-2)
+@pytest.mark.parametrize("track", ["oval", "L"])
+def test_a_car_at_the_wanted_speed_on_the_line_costs_nothing(track):
+    track = get_track(track)
+    states = np.zeros((1, 200, 6))
+    states[0, :, :3] = track.poses(0.1 * np.arange(200))
+    right = Race(track, 0.1 / 0.05, 0.05).value(states, np.zeros((1, 199, 2)))[0]
+    wrong = Race(track, 1.0, 0.05).value(states, np.zeros((1, 199, 2)))[0]
+    assert right < 1e-3 and wrong == pytest.approx(199 * 0.05, rel=0.02)
 
 
-def test_few_points_make_no_track():
-    with pytest.raises(ValueError, match="at least 8"):
-        Centreline(np.zeros((3, 2)))
-
-
-def test_a_car_at_the_wanted_speed_on_the_line_costs_nothing():
-    angle = np.linspace(0, 1, 11)
-    line = Centreline(np.stack([2 * np.cos(ANGLES), 2 * np.sin(ANGLES)], axis=1))
-    states = np.zeros((1, 11, 6))
-    states[0, :, :2] = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    right = Race(line, 0.3, 2 * 0.1 / 0.05, 0.05).value(states, np.zeros((1, 10, 2)))[0]
-    wrong = Race(line, 0.3, 3.0, 0.05).value(states, np.zeros((1, 10, 2)))[0]
-    assert right < 1e-4 and wrong == pytest.approx(10 * 0.05, rel=0.02)
+def test_leaving_the_track_costs():
+    track = get_track("oval")
+    states = np.zeros((2, 2, 6))
+    states[:, :, :3] = track.poses(np.array([0.0, 0.1]), offset=0.3)
+    states[1, 1, :3] = track.poses(np.array([0.1]), offset=0.6)[0]
+    race = Race(track, 2.0, 0.05, margin=0.1, speed_weight=0, centre_weight=0, excursion_weight=1)
+    np.testing.assert_allclose(race.value(states, np.zeros((2, 1, 2))), [0, 0.09], atol=1e-9)
