@@ -112,7 +112,7 @@ def resolve_protocol(
 
 def _trained_options(name: str | None, env_id: str, weights: Path | None) -> dict[str, float]:
     """The bound and alpha that a learned filter was trained with, where its recipe set them apart from the layout's."""
-    if name not in catalogue.LEARNED_FILTERS:
+    if name not in catalogue.LEARNED_FILTERS or name == "residual":
         return {}
     recipes = [entry.card.get("recipe", {}) for entry in zoo.list_members(name, env_id, weights)]
     options: dict[str, float] = {}
@@ -154,9 +154,9 @@ def resolve_filter_options(name: str | None, layout: Any, given: Mapping[str, An
         ValueError: a bound that is not positive or has the wrong length, or a weight that is negative.
     """
     options: dict[str, Any] = {}
-    if name in (*catalogue.PLAIN_FILTERS, *catalogue.LEARNED_FILTERS):
+    if name in (*catalogue.PLAIN_FILTERS, *catalogue.LEARNED_FILTERS) and name != "residual":
         options["bound"] = layout.bound
-    if name in ("static-q", *catalogue.LEARNED_FILTERS):
+    if name in ("static-q", *catalogue.LEARNED_FILTERS) and name != "residual":
         options["alpha"] = layout.alpha
     # Lists, not tuples: the options must equal themselves after a round trip through JSON.
     options |= {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}

@@ -21,7 +21,7 @@ from dto_envs.registry import row
 TRAINED_BASES = ("diffusion", "leto", "lstm-gmm")
 BASES = (*TRAINED_BASES, "expert", "random", "hold")
 PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
-LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine")
+LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine", "residual")
 NAMES = ("expert", "random", "hold", "base", "leto", "lstm-gmm", *PLAIN_FILTERS, *LEARNED_FILTERS)
 
 ONLY = "only"  # the member of agents that have no weights

@@ -26,13 +26,24 @@ class Train:
     Writes OUT/<Task>/<agent>/seed<k>.safetensors and its .json card; evaluate it with dto-eval --weights OUT.
     """
 
-    agent: Literal["diffusion", "leto", "lstm-gmm", "matrix", "matrix-refine", "diffog", "diffog-refine"] = "diffusion"
-    """What to train: a policy (diffusion, leto, lstm-gmm), or a filter. The -refine filters learn from the trained
-    policy's own chunks."""
+    agent: Literal[
+        "diffusion",
+        "leto",
+        "lstm-gmm",
+        "matrix",
+        "matrix-refine",
+        "diffog",
+        "diffog-refine",
+        "residual",
+        "rc-car-dynamics",
+    ] = "diffusion"
+    """What to train: a policy (diffusion, leto, lstm-gmm), a filter, or the model of an RC car that its planners use
+    (rc-car-dynamics). The -refine filters learn from the trained policy's own chunks."""
     env: str = "dto/PushT-v0"
     """Environment id."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
-    """Demonstrations: robomimic HDF5 as dto-demos writes it, or Diffusion Policy's Push-T zarr directory."""
+    """Demonstrations: robomimic HDF5 as dto-demos writes it, or Diffusion Policy's Push-T zarr directory. For
+    rc-car-dynamics a log, as dto-demos drive writes it."""
     seed: int = 42
     """Training seed: initial weights, batches, and which demonstrations are used."""
     steps: int | None = None
@@ -41,11 +52,23 @@ class Train:
     """How many demonstrations to use, drawn by the seed; by default 90 for Push-T and all for other tasks."""
     out: Path = Path("weights")
     """Root folder of the weights."""
+    alpha: float | None = None
+    """Smoothing weight of a filter, or of LeTO's layer; by default the environment's, and 1 for LeTO."""
+    bound: float | None = None
+    """Limit on the difference of successive normalised actions that a filter, or LeTO, is trained with; by default the
+    environment's."""
     base: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Root folder of the diffusion policy that a -refine filter is trained on; by default the shipped weights."""
+    car: Literal["simulated", "real"] | None = None
+    """For rc-car-dynamics, whose recording --data is; simulated by default. Writes OUT/<car>/seed<k>.safetensors."""
+    epochs: int | None = None
+    """For rc-car-dynamics, how often each moment of the recording is shown; by default what the car's recipe says."""
 
 
+# Of the options that only some agents have, those that these have.
+OWN_OPTIONS = {"diffusion": (), "lstm-gmm": (), "residual": ("alpha",), "rc-car-dynamics": ()}
 DEFAULT_EPISODES = {"dto/PushT-v0": 90}
+DYNAMICS = "rc-car-dynamics"
 
 
 def main() -> None:
@@ -61,7 +84,10 @@ def main() -> None:
         print(f"dto-train: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     console.print(f"wrote {path} and {path.with_suffix('.json').name}")
-    console.print(f"evaluate it: dto-eval --env {options.env} --agent {_agent_name(options)} --weights {options.out}")
+    env, agent = (
+        ("dto/RCCarParking-v0", "rc-car-plan") if options.agent == DYNAMICS else (options.env, _agent_name(options))
+    )
+    console.print(f"evaluate it: dto-eval --env {env} --agent {agent} --weights {options.out}")
 
 
 def run(options: Train, console: Console) -> Path:
@@ -81,12 +107,24 @@ def run(options: Train, console: Console) -> Path:
         raise ValueError(f"--seed must not be negative, but is {options.seed}")
     if options.steps is not None and options.steps < 1:
         raise ValueError(f"--steps must be at least 1, but is {options.steps}")
+    if options.alpha is not None and not options.alpha >= 0:
+        raise ValueError(f"--alpha must not be negative, but is {options.alpha}")
+    if options.bound is not None and not options.bound > 0:
+        raise ValueError(f"--bound must be positive, but is {options.bound}")
+    for name in ("alpha", "bound"):
+        if getattr(options, name) is not None and name not in OWN_OPTIONS.get(options.agent, ("alpha", "bound")):
+            raise ValueError(f"{options.agent} has no {name}; leave --{name} out")
+
+    _refuse_options_of_others(options)
 
     import torch
 
+    torch.set_num_threads(1)
+    if options.agent == DYNAMICS:
+        return _train_dynamics(options, console)
+
     from dto_agents.demos.dataset import load_demonstrations
 
-    torch.set_num_threads(1)
     demonstrations = load_demonstrations(options.data, options.env)
     wanted = DEFAULT_EPISODES.get(options.env) if options.episodes is None else options.episodes
     if options.episodes is None and wanted is not None:
@@ -95,12 +133,38 @@ def run(options: Train, console: Console) -> Path:
     return train.get(options.agent, _train_filter)(options, demonstrations, wanted, console)
 
 
+def _refuse_options_of_others(options: Train) -> None:
+    """Raise ValueError for an option that means nothing to the agent."""
+    dynamics = options.agent == DYNAMICS
+    for name in ("steps", "episodes", "base") if dynamics else ("car", "epochs"):
+        if getattr(options, name) is not None:
+            instead = "it has --car and --epochs" if dynamics else f"only {DYNAMICS} has it"
+            raise ValueError(f"--{name} does not apply to {options.agent}: {instead}; leave --{name} out")
+    if options.epochs is not None and options.epochs < 1:
+        raise ValueError(f"--epochs must be at least 1, but is {options.epochs}")
+
+
+def _train_dynamics(options: Train, console: Console) -> Path:
+    from dto_agents.rc_car.networks import RECIPES, claim, read_training, train_and_write
+
+    car = options.car or "simulated"
+    claim(options.out, car, options.seed)
+    recipe = RECIPES[car]
+    recipe = recipe if options.epochs is None else replace(recipe, epochs=options.epochs)
+    assert options.data is not None
+    training = read_training(options.data, car, recipe)
+    for repair in training.data["repairs"]:
+        console.print(f"note: {repair}")
+    with reporting(f"{options.agent} {car} seed {options.seed}", training.steps, console) as report:
+        return train_and_write(training, seed=options.seed, root=options.out, report=report)
+
+
 def _train_diffusion(options: Train, demonstrations, episodes: int | None, console: Console) -> Path:
     from dto_agents.diffusion.recipe import recipe_for
     from dto_agents.diffusion.train import train_diffusion
 
     recipe = recipe_for(options.env)
-    recipe = recipe if options.steps is None else replace(recipe, steps=options.steps)
+    recipe = _adapted(recipe, options)
     with reporting(f"diffusion {options.env} seed {options.seed}", recipe.steps, console) as report:
         return train_diffusion(
             demonstrations, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
@@ -112,7 +176,7 @@ def _train_recurrent(options: Train, demonstrations, episodes: int | None, conso
     from dto_agents.recurrent.train import train_recurrent
 
     recipe = recipe_for(options.agent, options.env)
-    recipe = recipe if options.steps is None else replace(recipe, steps=options.steps)
+    recipe = _adapted(recipe, options)
     with reporting(f"{options.agent} {options.env} seed {options.seed}", recipe.steps, console) as report:
         return train_recurrent(
             options.agent,
@@ -130,7 +194,7 @@ def _train_filter(options: Train, demonstrations, episodes: int | None, console:
     from dto_agents.diffog.train import train_filter
 
     recipe = recipe_for(options.agent, options.env)
-    recipe = recipe if options.steps is None else replace(recipe, steps=options.steps)
+    recipe = _adapted(recipe, options)
     with reporting(f"{options.agent} {options.env} seed {options.seed}", recipe.steps, console) as report:
         return train_filter(
             options.agent,
@@ -142,6 +206,12 @@ def _train_filter(options: Train, demonstrations, episodes: int | None, console:
             report=report,
             episodes=episodes,
         )
+
+
+def _adapted(recipe, options: Train):
+    """The recipe with what the options set apart from it."""
+    given = {name: getattr(options, name) for name in ("steps", "alpha", "bound")}
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 def _agent_name(options: Train) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dto_agents import zoo
 from dto_agents.diffog.recipe import FilterRecipe
+from dto_agents.diffog.residual import ResidualLayer
 from dto_envs.actions import ActionLayout
 from dto_envs.filters.dto import DTOLayer, LearnedMatrixQ, TransformerQ
 from dto_envs.registry import row
@@ -19,7 +20,7 @@ def make_layer(
     *,
     bound: Any | None = None,
     alpha: float | None = None,
-) -> DTOLayer:
+) -> DTOLayer | ResidualLayer:
     """The untrained layer of a recipe.
 
     Args:
@@ -28,7 +29,14 @@ def make_layer(
         horizon: length of the chunks.
         bound: replaces the recipe's, which replaces the layout's.
         alpha: likewise.
+
+    Raises:
+        ValueError: bound or alpha for a residual, which has neither once it is trained.
     """
+    if recipe.source == "residual":
+        if bound is not None or alpha is not None:
+            raise ValueError("a residual keeps no bound, and its alpha belongs to its training; leave both out")
+        return ResidualLayer(horizon, layout, recipe.width)
     if recipe.source == "matrix":
         source = LearnedMatrixQ(horizon, layout)
     else:
@@ -50,7 +58,9 @@ def describe(agent: str, recipe: FilterRecipe, env_id: str, horizon: int) -> dic
     return {"kind": agent, "env_id": env_id, "recipe": asdict(recipe), "horizon": horizon}
 
 
-def load_filter(entry: zoo.Entry, env_id: str, *, bound: Any | None = None, alpha: float | None = None) -> DTOLayer:
+def load_filter(
+    entry: zoo.Entry, env_id: str, *, bound: Any | None = None, alpha: float | None = None
+) -> DTOLayer | ResidualLayer:
     """The filter of a zoo's member, ready for inference.
 
     Args:

@@ -13,10 +13,11 @@ class FilterRecipe:
     """Everything but data, base policy and seed that a trained filter depends on.
 
     Attributes:
-        source: where the quadratic form Q comes from: ``transformer`` of the chunk, or a learned ``matrix``.
+        source: where the quadratic form Q comes from: ``transformer`` of the chunk, or a learned ``matrix``. With
+            ``residual`` there is no optimisation but a learned correction, see :mod:`dto_agents.diffog.residual`.
         inputs: what is optimised in training: the demonstrated chunk itself (``dataset``), or what the trained base
             policy samples on the same observation (``refine``). The target is the demonstrated chunk either way.
-        alpha: smoothing weight; None for the layout's.
+        alpha: smoothing weight, of the optimisation or, of a residual, in the loss; None for the layout's.
         bound: bound of the differences, normalised; None for the layout's.
         linked: whether the chunk is linked to the demonstrated action before it, as it is at inference. The paper
             trains unlinked; on Square that cost a tenth of the success, see the README's results.
@@ -38,7 +39,7 @@ class FilterRecipe:
         ema_max: see :class:`dto_agents.training.Plan`.
     """
 
-    source: Literal["transformer", "matrix"] = "transformer"
+    source: Literal["transformer", "matrix", "residual"] = "transformer"
     inputs: Literal["dataset", "refine"] = "dataset"
     alpha: float | None = None
     bound: float | None = None
@@ -77,6 +78,7 @@ RECIPES: Mapping[str, FilterRecipe] = MappingProxyType(
         "diffog-refine": replace(_TRANSFORMER, inputs="refine"),
         "matrix": _MATRIX,
         "matrix-refine": replace(_MATRIX, inputs="refine"),
+        "residual": FilterRecipe(source="residual", steps=3000, batch_size=128, learning_rate=1e-3),
     }
 )
 

@@ -14,10 +14,12 @@ from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffog.policy import describe, make_layer
 from dto_agents.diffog.recipe import FilterRecipe
+from dto_agents.diffog.residual import smoothness_penalty
 from dto_agents.diffusion import recipe as diffusion_recipe
 from dto_agents.diffusion.policy import DiffusionPolicy, load_policy
 from dto_agents.diffusion.train import make_windows
 from dto_agents.training import Plan, Report, fit
+from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
 
@@ -56,9 +58,16 @@ def nearest(samples: Tensor, targets: Tensor) -> Tensor:
 
 
 def imitation_loss(
-    inputs: Tensor, targets: Tensor, previous: Tensor | None, executed: int, recipe: FilterRecipe
+    inputs: Tensor,
+    targets: Tensor,
+    previous: Tensor | None,
+    executed: int,
+    recipe: FilterRecipe,
+    layout: ActionLayout,
 ) -> Callable[[nn.Module], Tensor]:
     """The loss of a batch drawn at random (equation 10): squared distance of the optimised to the demonstrated chunk.
+
+    Of a residual there is the smoothness penalty beside it (appendix F); both are means over the chunk's numbers.
 
     Args:
         inputs: (N, T, D_a) normalised chunks to optimise.
@@ -66,7 +75,9 @@ def imitation_loss(
         previous: (N, D_a) demonstrated actions before them, or None to leave the first action free.
         executed: number of steps of a chunk that are executed.
         recipe: batch size and weights.
+        layout: names the trajectory dimensions, and brings the penalty's weight where the recipe has none.
     """
+    alpha = layout.alpha if recipe.alpha is None else recipe.alpha
     weights = torch.ones(targets.shape[1], 1)
     weights[:executed] = recipe.executed_weight
     weights /= weights.mean()
@@ -75,7 +86,10 @@ def imitation_loss(
         index = torch.randint(len(targets), (recipe.batch_size,))
         link = None if previous is None else previous[index]
         optimized = layer(inputs[index], link)
-        return (weights * (optimized - targets[index]).square()).mean()
+        distance = (weights * (optimized - targets[index]).square()).mean()
+        if recipe.source != "residual":
+            return distance
+        return distance + alpha * smoothness_penalty(optimized, layout).mean() / targets[0].numel()
 
     return loss
 
@@ -132,7 +146,7 @@ def train_filter(
     identity = {"seed": seed, "data": windows.data.sha256, "base": base.sha256 if base else None, **asdict(recipe)}
     average = fit(
         lambda: make_layer(recipe, layout, targets.shape[1]),
-        imitation_loss(inputs, targets, previous, window.n_action_steps, recipe),
+        imitation_loss(inputs, targets, previous, window.n_action_steps, recipe, layout),
         Plan.of(recipe),
         seed=seed,
         folder=path.with_suffix(""),

@@ -30,7 +30,7 @@ def test_loss_is_the_mean_square_distance_to_the_demonstration():
     targets = torch.rand(1, 6, 2)
     inputs = torch.rand(1, 6, 2)
     layer = make_layer(recipe, layout, 6)
-    value = imitation_loss(inputs, targets, None, 4, recipe)(layer).item()
+    value = imitation_loss(inputs, targets, None, 4, recipe, layout)(layer).item()
     expected = (layer(inputs) - targets).square().mean().item()
     assert value == pytest.approx(expected, rel=1e-5)
 
@@ -41,8 +41,8 @@ def test_executed_steps_can_weigh_more():
     targets = torch.zeros(1, 4, 1)
     inputs = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(1, 4, 1)
     layer = make_layer(recipe, layout, 4)
-    first = imitation_loss(inputs, targets, None, 1, recipe)(layer).item()
-    last = imitation_loss(inputs.flip(1), targets, None, 1, recipe)(layer).item()
+    first = imitation_loss(inputs, targets, None, 1, recipe, layout)(layer).item()
+    last = imitation_loss(inputs.flip(1), targets, None, 1, recipe, layout)(layer).item()
     assert first == pytest.approx(3 * last, rel=1e-3)
 
 
@@ -51,8 +51,8 @@ def test_linked_training_bounds_the_first_step():
     recipe = FilterRecipe(source="matrix", batch_size=4, alpha=0.0)
     layer = make_layer(recipe, layout, 3)
     chunk = torch.ones(1, 3, 1)
-    free = imitation_loss(chunk, chunk, None, 3, recipe)(layer).item()
-    linked = imitation_loss(chunk, chunk, torch.zeros(1, 1), 3, recipe)(layer).item()
+    free = imitation_loss(chunk, chunk, None, 3, recipe, layout)(layer).item()
+    linked = imitation_loss(chunk, chunk, torch.zeros(1, 1), 3, recipe, layout)(layer).item()
     assert free < 1e-6 < linked
     assert linked == pytest.approx(np.mean([0.9**2, 0.8**2, 0.7**2]), rel=1e-3)
 
@@ -145,3 +145,38 @@ def test_recipes_by_name():
     for wrong in ({"width": 10, "heads": 4}, {"steps": 0}):
         with pytest.raises(ValueError):
             FilterRecipe(**wrong)
+
+
+def test_a_residual_trades_distance_for_smoothness(demonstrations, tmp_path):
+    layout = row(PUSHT).layout
+    inputs = torch.rand(64, 15, 2, generator=torch.Generator().manual_seed(0)) * 0.2
+    roughness = {}
+    for alpha in (0.01, 16.0):
+        recipe = FilterRecipe(source="residual", width=16, steps=150, batch_size=32, alpha=alpha, learning_rate=1e-2)
+        layer = make_layer(recipe, layout, 15)
+        np.testing.assert_array_equal(layer(inputs.numpy()), inputs.numpy())
+        loss = imitation_loss(inputs, inputs, None, 8, recipe, layout)
+        optimizer = torch.optim.Adam(layer.parameters(), lr=1e-2)
+        before = loss(layer).item()
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss(layer).backward()
+            optimizer.step()
+        assert loss(layer).item() < (0.5 * before if alpha > 1 else 2 * before)
+        roughness[alpha] = np.abs(np.diff(layer(inputs.numpy()), axis=1)).mean()
+    assert roughness[16.0] < 0.7 * roughness[0.01]
+
+
+def test_a_residual_is_trained_read_and_filters_rows_alone(demonstrations, tmp_path):
+    recipe = FilterRecipe(source="residual", width=8, steps=4, batch_size=4)
+    train_filter("residual", demonstrations, recipe, seed=42, root=tmp_path, report=ignore)
+    entry = zoo.find_member("residual", PUSHT, "seed42", tmp_path)
+    layer = load_filter(entry, PUSHT)
+    chunk = np.random.default_rng(0).uniform(-1, 1, (40, 15, 2)).astype(np.float32)
+    filtered = layer(chunk)
+    assert filtered.dtype == np.float32 and not np.array_equal(filtered, chunk)
+    np.testing.assert_array_equal(layer(chunk[7:9]), filtered[7:9])
+    with pytest.raises(ValueError, match="keeps no bound"):
+        load_filter(entry, PUSHT, bound=0.1)
+    with pytest.raises(ValueError, match="15 steps"):
+        layer(chunk[:, :5])
