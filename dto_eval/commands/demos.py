@@ -178,10 +178,10 @@ def run_drive(options: Drive, console: Console) -> None:
     """Record a drive of the simulated car."""
     from dto_agents.rc_car import driving
 
-    if options.seed < 0 or not 0.1 <= options.minutes <= 600:
-        raise ValueError(
-            f"--minutes {options.minutes:g} --seed {options.seed} cannot be driven; pass 0.1 to 600 minutes, a seed >= 0"
-        )
+    if not 0.1 <= options.minutes <= 600:
+        raise ValueError(f"--minutes must be between 0.1 and 600, but is {options.minutes:g}")
+    if options.seed < 0:
+        raise ValueError(f"--seed must not be negative, but is {options.seed}")
     console.print(f"driving for {options.minutes:g} minutes and a few more, which takes a minute at most")
     recordings = driving.Recordings.make(driving.Drive(duration_s=60 * options.minutes), options.seed)
     paths = recordings.write(options.out)

@@ -7,13 +7,16 @@ hall the driver breaks off and brakes. The drive is recorded as a motion capture
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from dto_agents.rc_car.logs import Log
 from dto_agents.rc_car.manoeuvres import HABITS, Command, Maker, Manoeuvre, View, play, return_to_middle
+from dto_agents.rc_car.reading import COLUMNS
 from dto_envs.rc_car import car
 
 
@@ -73,12 +76,12 @@ class Driven:
     slip: np.ndarray
 
 
-def drive(plan: Drive, seed: int, parameters: car.CarParameters = car.DEFAULT) -> Driven:
+def drive(plan: Drive, seed: int | Sequence[int], parameters: car.CarParameters = car.DEFAULT) -> Driven:
     """Drive and record; the same plan, seed and parameters give the same bits.
 
     Args:
         plan: how long, where, how steadily.
-        seed: seed of manoeuvres, tremor and measurement noise.
+        seed: seed, or seeds, of manoeuvres, tremor and measurement noise.
         parameters: the car.
     """
     rng = np.random.default_rng(seed)
@@ -96,7 +99,9 @@ def drive(plan: Drive, seed: int, parameters: car.CarParameters = car.DEFAULT) -
     return _record(plan, rng, np.concatenate(paths), np.concatenate(controls))
 
 
-def cut_trajectories(plan: Drive, seed: int, *, count: int, seconds: float, lead_s: float = 0.5) -> list[Log]:
+def cut_trajectories(
+    plan: Drive, seed: int | Sequence[int], *, count: int, seconds: float, lead_s: float = 0.5
+) -> list[Log]:
     """Short recordings to validate on, the first half of them drifting, cut from one drive.
 
     One that drifts slips by more than 0.4 rad for a tenth of its time; one that does not slips by 0.35 rad at most, a
@@ -135,9 +140,57 @@ def cut_trajectories(plan: Drive, seed: int, *, count: int, seconds: float, lead
     return drifting[:half] + gripping[: count - half]
 
 
-def _record(
-    plan: Drive, rng: np.random.Generator, states: np.ndarray, controls: np.ndarray
-) -> Driven:
+@dataclass(frozen=True)
+class Recordings:
+    """What a network is trained, tested and validated on: three files in one folder.
+
+    Attributes:
+        train: recording of ``plan.duration_s``.
+        test: recording of a minute.
+        validation: trajectories of 3 s and their lead, half of them drifting.
+    """
+
+    train: Log
+    test: Log
+    validation: tuple[Log, ...]
+
+    @classmethod
+    def make(cls, plan: Drive, seed: int, count: int = 40) -> Recordings:
+        """Drive three times, each with random numbers of its own that follow from ``seed``."""
+        return cls(
+            train=drive(plan, (seed, 0)).log,
+            test=drive(replace(plan, duration_s=60.0), (seed, 1)).log,
+            validation=tuple(cut_trajectories(plan, (seed, 2), count=count, seconds=3.0)),
+        )
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write train.npz, test.npz and validation.npz, and return their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {"train": [self.train], "test": [self.test], "validation": self.validation}
+        return [write_log(folder / f"{name}.npz", logs) for name, logs in files.items()]
+
+
+def write_log(path: Path, logs: Sequence[Log], gap_s: float = 1.0) -> Path:
+    """Write drives of one rate as a log that :func:`dto_agents.rc_car.reading.read_log` reads, which cuts it at gaps.
+
+    Args:
+        path: npz file with t, x, y, heading, throttle and steering.
+        logs: the drives; each begins ``gap_s`` after the end of the one before it.
+        gap_s: see above.
+    """
+    times, end = [], -gap_s
+    for log in logs:
+        times.append(log.t - log.t[0] + end + gap_s)
+        end = times[-1][-1]
+    poses, controls = (np.concatenate([getattr(log, name) for log in logs]) for name in ("poses", "controls"))
+    columns = dict(zip(COLUMNS, (np.concatenate(times), *poses.T, *controls.T), strict=True))
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **columns)
+    partial.replace(path)
+    return path
+
+
+def _record(plan: Drive, rng: np.random.Generator, states: np.ndarray, controls: np.ndarray) -> Driven:
     t = np.arange(len(states)) / plan.rate_hz
     poses = states[:, car.POSE].copy()
     noise = rng.normal(size=poses.shape) * [plan.position_noise_m, plan.position_noise_m, plan.heading_noise_rad]

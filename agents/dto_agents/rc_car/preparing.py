@@ -61,48 +61,29 @@ def smooth(log: Log, window_s: float, order: int = 3) -> Log:
     return Log(log.t, savgol_filter(log.poses, window, order, axis=0), log.controls, log.dt)
 
 
-def decimate(log: Log, dt: float, offset: int = 0) -> Log:
-    """Keep the samples that begin a control step of ``dt`` s, from sample ``offset`` on.
-
-    A control must be held over its step, as a car driven at the control rate does: whoever shifts the steps by an
-    offset finds mixtures in them, see :func:`is_held`.
+def decimate(log: Log, dt: float) -> Log:
+    """Keep the samples that begin a control step of ``dt`` s; controls must be held over it.
 
     Raises:
-        ValueError: ``dt`` is no multiple of the log's step, or nothing is left.
+        ValueError: ``dt`` is no multiple of the log's step, or fewer than two steps are left.
     """
     every = round(dt / log.dt)
     if every < 1 or abs(every * log.dt - dt) > 1e-3 * dt:
         raise ValueError(
             f"the log's rate of {1 / log.dt:.4g} Hz is no multiple of the control rate of {1 / dt:.4g} Hz; resample it"
         )
-    if len(log) - offset < 2 * every:
+    if len(log) <= every:
         raise ValueError(f"the log's {len(log)} samples hold fewer than two control steps of {dt:g} s")
-    kept = slice(offset, None, every)
-    return Log(log.t[kept], log.poses[kept], log.controls[kept], dt)
+    return Log(log.t[::every], log.poses[::every], log.controls[::every], dt)
 
 
-def is_held(log: Log, dt: float, offset: int = 0) -> np.ndarray:
-    """For each control step that :func:`decimate` keeps, whether its control does not change before the next one.
-
-    Returns:
-        (N,) bool; a step that the log ends in counts as held if nothing changes until then.
-    """
-    every = round(dt / log.dt)
-    changes = np.any(log.controls[1:] != log.controls[:-1], axis=1)
-    count = np.concatenate([[0], np.cumsum(changes)])
-    starts = np.arange(offset, len(log), every)
-    ends = np.minimum(starts + every - 1, len(log) - 1)
-    return count[ends] == count[starts]
-
-
-def cut_windows(log: Log, *, actions: int, steps: int = 1, held: np.ndarray | None = None) -> Windows:
+def cut_windows(log: Log, *, actions: int, steps: int = 1) -> Windows:
     """All windows of ``steps`` control steps in a log at the control rate, one beginning at every sample.
 
     Args:
         log: at the control rate.
         actions: number k of actions that the network sees, the current one included.
         steps: number n of steps.
-        held: (N,) bool, steps whose control was held; windows with any other are left out. None for all.
 
     Returns:
         Windows, none where the log is too short for one.
@@ -110,9 +91,6 @@ def cut_windows(log: Log, *, actions: int, steps: int = 1, held: np.ndarray | No
     velocities = body_velocities(log.poses, log.dt)
     start = np.arange(max(1, actions - 1), max(1, len(log) - steps))
     span = start[:, None] + np.arange(1 - actions, steps)
-    if held is not None:
-        whole = held[span].all(axis=1)
-        start, span = start[whole], span[whole]
     return Windows(velocities[start - 1], log.controls[span], velocities[start[:, None] + np.arange(steps)], actions)
 
 
@@ -131,9 +109,7 @@ def mirrored(windows: Windows) -> Windows:
     return concatenate([windows, images])
 
 
-def prepare(
-    logs: Sequence[Log], *, dt: float, actions: int, steps: int = 1, smoothing_s: float = 0.0, shifted: bool = False
-) -> Windows:
+def prepare(logs: Sequence[Log], *, dt: float, actions: int, steps: int = 1, smoothing_s: float = 0.0) -> Windows:
     """Smooth, decimate and cut logs.
 
     Args:
@@ -142,7 +118,6 @@ def prepare(
         actions: number k of actions that the network sees.
         steps: number n of steps of a window.
         smoothing_s: window of the smoothing in s, 0 for none.
-        shifted: whether to also use windows that begin between control steps, where their controls are held.
 
     Raises:
         ValueError: a log does not fit, see :func:`smooth` and :func:`decimate`, or none holds a window.
@@ -150,9 +125,7 @@ def prepare(
     parts = []
     for log in logs:
         smoothed = smooth(log, smoothing_s) if smoothing_s > 0 else log
-        for offset in range(round(dt / log.dt) if shifted else 1):
-            held = is_held(log, dt, offset) if offset else None
-            parts.append(cut_windows(decimate(smoothed, dt, offset), actions=actions, steps=steps, held=held))
+        parts.append(cut_windows(decimate(smoothed, dt), actions=actions, steps=steps))
     if not any(len(part) for part in parts):
         raise ValueError(f"no log holds a window of {max(actions - 1, 1)} + {steps} control steps; drive for longer")
     return concatenate(parts)

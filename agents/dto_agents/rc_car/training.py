@@ -34,7 +34,6 @@ class Recipe:
         residual: whether the network's output is the change of the velocity, not the velocity itself (the paper's).
         actions: number of actions that the network sees, the current one included; the paper takes 1.
         smoothing_s: window of the Savitzky-Golay filter in s, 0 for none.
-        shifted: whether to train on windows between control steps too, where the controls were held.
         mirror: whether to train on the mirror image of the driving too.
         steps: control steps that the loss looks ahead, on the network's own predictions.
         epochs: how often each window is shown.
@@ -48,9 +47,8 @@ class Recipe:
     loss: Literal["l1", "l2", "relative"] = "l1"
     epsilon: float = 0.1
     residual: bool = True
-    actions: int = 1
-    smoothing_s: float = 0.1
-    shifted: bool = False
+    actions: int = 3
+    smoothing_s: float = 0.2
     mirror: bool = True
     steps: int = 1
     epochs: int = 60
