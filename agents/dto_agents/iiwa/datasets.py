@@ -266,7 +266,7 @@ def _solve_tasks(tasks: Iterable[Task], options: SolverOptions) -> list[OptimalT
 
 @lru_cache(maxsize=2)
 def _solver(options: SolverOptions) -> OpenLoopSolver:
-    """This process's solver: building Crocoddyl's problems takes longer than a solve."""
+    """This process's solver: its memory is worth keeping."""
     return OpenLoopSolver(options=options)
 
 

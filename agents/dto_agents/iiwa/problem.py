@@ -96,45 +96,63 @@ class ReachingProblem:
         return self.time_weight + self.torque_weight * effort + self.acceleration_weight * motion
 
 
+class Workshop:
+    """Crocoddyl's models of a step and of the end, and their working memory, shared by transcriptions in turn.
+
+    Memory is what costs time and space here: about 50 kB a step.
+    """
+
+    def __init__(self, problem: ReachingProblem) -> None:
+        """Build the models of ``problem``."""
+        self.problem = problem
+        self.step = _action_model(problem, 1.0)
+        self.terminal = _terminal_model(problem)
+        self._terminal_data = self.terminal.createData()
+        self._step_data: list[Any] = []
+
+    def shooting(self, steps: int) -> Any:
+        """A ``crocoddyl.ShootingProblem`` of ``steps`` steps, in the memory that all others use too."""
+        crocoddyl, _ = solver_packages()
+        while len(self._step_data) < steps:
+            self._step_data.append(self.step.createData())
+        models, data = [self.step] * steps, self._step_data[:steps]
+        return crocoddyl.ShootingProblem(self.problem.goal_state, models, self.terminal, data, self._terminal_data)
+
+
 class Transcription:
-    """A reaching problem on a fixed number of steps, ready for Crocoddyl; start and duration can be set.
+    """A reaching problem on a fixed number of steps, ready for Crocoddyl.
 
     Attributes:
         steps: number of steps N.
+        duration: T [s].
         shooting: the ``crocoddyl.ShootingProblem``. Its costs leave out r1, which does not depend on the torques.
     """
 
-    def __init__(self, problem: ReachingProblem, steps: int) -> None:
-        """Build the transcription with a duration of 1 s from the goal.
+    def __init__(self, workshop: Workshop, start: np.ndarray, duration: float, steps: int) -> None:
+        """Transcribe the workshop's problem; the previous transcription of the same workshop is no longer valid.
+
+        Args:
+            workshop: gives models and memory.
+            start: (14,) first state.
+            duration: T [s].
+            steps: N.
 
         Raises:
             ValueError: fewer than one step.
         """
         if steps < 1:
             raise ValueError(f"a trajectory needs at least 1 step, not {steps}")
-        crocoddyl, _ = solver_packages()
-        self.problem = problem
+        self.problem = workshop.problem
         self.steps = steps
-        # One action model stands for all running steps; Crocoddyl keeps separate data for each.
-        self._step = _action_model(problem, 1.0 / steps)
-        self._seconds = 1.0
-        terminal = _terminal_model(problem)
-        self.shooting = crocoddyl.ShootingProblem(problem.goal_state, [self._step] * steps, terminal)
-
-    @property
-    def duration(self) -> float:
-        """T in seconds."""
-        return self._seconds
-
-    def set(self, start: np.ndarray, duration: float) -> None:
-        """Set the first state (14,) and the duration T [s]."""
+        self.duration = float(duration)
+        self._step_s = self.duration / steps
+        workshop.step.dt = self._step_s
+        self.shooting = workshop.shooting(steps)
         self.shooting.x0 = np.asarray(start, dtype=float)
-        self._seconds = float(duration)
-        self._step.dt = self._seconds / self.steps
 
     def cost(self, torque_cost: float) -> float:
         """J: what Crocoddyl calls the cost, and r1 T."""
-        return torque_cost + self.problem.time_weight * self._seconds
+        return torque_cost + self.problem.time_weight * self.duration
 
     def duration_gradient(self) -> float:
         """dJ/dT at the trajectory for which the shooting problem last computed its derivatives.
@@ -143,7 +161,7 @@ class Transcription:
         running cost without r1, p_N the gradient of the terminal cost, and p_k = h dl_k/dx + (dx_{k+1}/dx_k)' p_{k+1}.
         At a trajectory that is optimal for its duration this is the total derivative, since dJ/du = 0.
         """
-        step = self._step.dt
+        step = self._step_s
         adjoint = np.array(self.shooting.terminalData.Lx)
         total = 0.0
         for data in reversed(list(self.shooting.runningDatas)):

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from dto_agents.iiwa.marching import march
-from dto_agents.iiwa.problem import ReachingProblem, Transcription, solver_packages
+from dto_agents.iiwa.problem import ReachingProblem, Transcription, Workshop, solver_packages
 from dto_agents.iiwa.trajectory import Guess, OptimalTrajectory, Status, unsolved
 from dto_envs.iiwa import constants
 from dto_envs.iiwa.constants import JOINTS
@@ -85,7 +84,7 @@ class FixedSolution:
 
 
 class OpenLoopSolver:
-    """Solves reaching problems one after another; builds Crocoddyl's problems once and reuses them.
+    """Solves reaching problems one after another; builds Crocoddyl's models once and reuses them.
 
     Example::
 
@@ -99,7 +98,7 @@ class OpenLoopSolver:
         """Prepare to solve ``problem`` (the environment's own by default)."""
         self.problem = problem or ReachingProblem()
         self.options = options or SolverOptions()
-        self._transcription = lru_cache(maxsize=256)(lambda steps: Transcription(self.problem, steps))
+        self._workshop = Workshop(self.problem)
 
     def solve(
         self, start: np.ndarray, *, guess: Guess | None = None, first_duration: float | None = None
@@ -154,8 +153,7 @@ class OpenLoopSolver:
 
     def _ddp(self, start: np.ndarray, duration: float, steps: int, guess: Guess) -> FixedSolution:
         crocoddyl, _ = solver_packages()
-        transcription = self._transcription(steps)
-        transcription.set(start, duration)
+        transcription = Transcription(self._workshop, start, duration, steps)
         guess = guess.on(steps)
         ddp = crocoddyl.SolverDDP(transcription.shooting)
         ddp.th_stop = self.options.ddp_stop

@@ -9,7 +9,7 @@ pytest.importorskip("crocoddyl")
 pytest.importorskip("mujoco")
 
 from dto_agents.iiwa.marching import march
-from dto_agents.iiwa.problem import ReachingProblem, Transcription
+from dto_agents.iiwa.problem import ReachingProblem, Transcription, Workshop
 from dto_agents.iiwa.solver import FixedSolution, OpenLoopSolver, SolverOptions, reaching_cost
 from dto_agents.iiwa.trajectory import Guess, Status
 from dto_envs.iiwa import constants
@@ -41,17 +41,17 @@ def test_the_gradient_in_time_is_that_of_differences(solver):
 
 
 def test_the_gradient_at_fixed_torques_is_that_of_differences():
-    transcription = Transcription(ReachingProblem(), 30)
-    start = at_rest(CENTER)
-    torques = [transcription.problem.holding_torque(CENTER) * factor for factor in np.linspace(0.95, 1.05, 30)]
+    workshop, start = Workshop(ReachingProblem()), at_rest(CENTER)
+    torques = [workshop.problem.holding_torque(CENTER) * factor for factor in np.linspace(0.95, 1.05, 30)]
 
     def cost(duration: float) -> float:
-        transcription.set(start, duration)
-        return transcription.cost(transcription.shooting.calc(transcription.shooting.rollout(torques), torques))
+        at = Transcription(workshop, start, duration, 30)
+        return at.cost(at.shooting.calc(at.shooting.rollout(torques), torques))
 
     step = 1e-6
     difference = (cost(0.3 + step) - cost(0.3 - step)) / (2 * step)
     cost(0.3)
+    transcription = Transcription(workshop, start, 0.3, 30)
     transcription.shooting.calcDiff(transcription.shooting.rollout(torques), torques)
     assert transcription.duration_gradient() == pytest.approx(difference, rel=1e-6)
 
@@ -83,8 +83,8 @@ def test_the_cost_is_the_integral_and_no_duration_is_better(solver, best):
 
 
 def test_noise_on_the_torques_costs_more(solver, best):
-    problem, rng = Transcription(solver.problem, len(best.torques)), np.random.default_rng(0)
-    problem.set(best.states[0], best.duration)
+    workshop, rng = Workshop(solver.problem), np.random.default_rng(0)
+    problem = Transcription(workshop, best.states[0], best.duration, len(best.torques))
     for _ in range(5):
         torques = list(best.torques + 0.02 * rng.standard_normal(best.torques.shape))
         assert problem.cost(problem.shooting.calc(problem.shooting.rollout(torques), torques)) > best.cost
