@@ -1,0 +1,1 @@
+"""Planar pushing: the contact expert, the inverse-dynamics layer and the differentiable simulator."""
