@@ -145,18 +145,19 @@ def _refuse_options_of_others(options: Train) -> None:
 
 
 def _train_dynamics(options: Train, console: Console) -> Path:
-    from dto_agents.rc_car.networks import RECIPES, claim, read_training, train_and_write
+    from dto_agents.rc_car.networks import RECIPES, train_on_recording
 
     car = options.car or "simulated"
-    claim(options.out, car, options.seed)
-    recipe = RECIPES[car]
-    recipe = recipe if options.epochs is None else replace(recipe, epochs=options.epochs)
+    recipe = RECIPES[car] if options.epochs is None else replace(RECIPES[car], epochs=options.epochs)
     assert options.data is not None
-    training = read_training(options.data, car, recipe)
-    for repair in training.data["repairs"]:
-        console.print(f"note: {repair}")
-    with reporting(f"{options.agent} {car} seed {options.seed}", training.steps, console) as report:
-        return train_and_write(training, seed=options.seed, root=options.out, report=report)
+    return train_on_recording(
+        options.data,
+        car,
+        seed=options.seed,
+        root=options.out,
+        reporting=lambda title, steps: reporting(title, steps, console),
+        recipe=recipe,
+    )
 
 
 def _train_diffusion(options: Train, demonstrations, episodes: int | None, console: Console) -> Path:

@@ -58,7 +58,7 @@ def smooth(log: Log, window_s: float, order: int = 3) -> Log:
         )
     if len(log) < window:
         raise ValueError(f"the log has {len(log)} samples, fewer than the {window} of the smoothing window")
-    return Log(log.t, savgol_filter(log.poses, window, order, axis=0), log.controls, log.dt)
+    return Log(log.t, np.asarray(savgol_filter(log.poses, window, order, axis=0)), log.controls, log.dt)
 
 
 def decimate(log: Log, dt: float) -> Log:
