@@ -15,7 +15,8 @@ from dto_envs.pusht.physics import World
 from dto_envs.registry import PUSHT_LAYOUT
 
 if TYPE_CHECKING:
-    from dto_envs.pusht.drawing import Painter, Window
+    from dto_envs.pusht.drawing import Painter
+    from dto_envs.screen import Window
 
 OBS_TYPES = ("state", "image", "state_image")
 IMAGE_SIZE = 96
@@ -83,9 +84,10 @@ class PushTEnv(gymnasium.Env):
         self._painter: Painter | None = None
         self._window: Window | None = None
         if render_mode == "human":
-            from dto_envs.pusht.drawing import Window
+            from dto_envs.pusht.drawing import SIZE
+            from dto_envs.screen import Window
 
-            self._window = Window("Push-T", fps=self.metadata["render_fps"])
+            self._window = Window("Push-T", self.metadata["render_fps"], (SIZE, SIZE))
 
     @property
     def state(self) -> np.ndarray:
