@@ -1,0 +1,232 @@
+"""Supervised training of the control and time networks on optimal trajectories (the paper's equations 9 and 15)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dto_agents.iiwa.qrnet import Blend, ControlNetwork, Kind, Policy, TimeNetwork, regulator_gain, regulator_torque
+from dto_agents.iiwa.trajectory import OptimalTrajectory
+from dto_agents.training import TrainingError
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How networks are trained. Epochs, batch, rate and the interval of validation are the paper's.
+
+    Attributes:
+        kind: ``qrnet`` or ``mlp``.
+        blend: how the LQR fades with the remaining time.
+        epochs: passes over the data.
+        batch: samples in a step.
+        learning_rate: of Adam.
+        final_rate: learning rate at the end as a fraction of that at the beginning, falling along a cosine; 1 keeps it.
+        validate_every: epochs between two validations; the best on the validation set is kept.
+        feedback_share: share of the samples of a batch that are moved off their trajectory and labelled with the DDP
+            gains, u = u* - K dx. 0 is the paper's recipe.
+        feedback_spread: standard deviation of such a move: this many rad, and five times as many rad/s; less where
+            the remaining time is short, in proportion below 0.5 s.
+    """
+
+    kind: Kind = "qrnet"
+    blend: Blend = field(default_factory=Blend)
+    epochs: int = 200
+    batch: int = 1024
+    learning_rate: float = 1e-3
+    final_rate: float = 1.0
+    validate_every: int = 10
+    feedback_share: float = 0.0
+    feedback_spread: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        if min(self.epochs, self.batch, self.validate_every) < 1 or not 0 < self.final_rate <= 1:
+            raise ValueError(f"epochs, batch and validate_every are 1 or more, final_rate in (0, 1], got {self}")
+        if not 0 <= self.feedback_share <= 1:
+            raise ValueError(f"feedback_share lies between 0 and 1, got {self.feedback_share}")
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Points on optimal trajectories, float32.
+
+    Attributes:
+        states: (N, 14).
+        torques: (N, 7) [Nm].
+        remaining: (N,) optimal times to the goal [s].
+        gains: (N, 7, 14) DDP's feedback.
+    """
+
+    states: Tensor
+    torques: Tensor
+    remaining: Tensor
+    gains: Tensor
+
+    def __len__(self) -> int:
+        """Number of points."""
+        return len(self.states)
+
+
+def samples_of(trajectories: Sequence[OptimalTrajectory]) -> Samples:
+    """Every step of every solved trajectory.
+
+    Raises:
+        TrainingError: none is solved.
+    """
+    solved = [each for each in trajectories if each.solved]
+    if not solved:
+        raise TrainingError("there is no solved trajectory to train on; collect some with dto-demos optimal")
+
+    def joined(parts: list[np.ndarray]) -> Tensor:
+        return torch.tensor(np.concatenate(parts), dtype=torch.float32)
+
+    return Samples(
+        states=joined([each.states[:-1] for each in solved]),
+        torques=joined([each.torques for each in solved]),
+        remaining=joined([each.duration - each.times[:-1] for each in solved]),
+        gains=joined([each.gains for each in solved]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A policy with how well it fits.
+
+    Attributes:
+        policy: the two networks, each as it was when it fitted the validation set best.
+        control_error: root mean square torque error on the validation set, in units of what the network has to add.
+        time_error: root mean square error of the remaining time on the validation set [s].
+    """
+
+    policy: Policy
+    control_error: float
+    time_error: float
+
+
+def train_policy(
+    train: Samples,
+    validation: Samples,
+    options: TrainingOptions,
+    seed: int,
+    report: Callable[[str, int, float], None] = lambda network, epoch, error: None,
+) -> Trained:
+    """Train a control network and a time network from random weights.
+
+    Args:
+        train: points to fit.
+        validation: points that choose among epochs.
+        options: how.
+        seed: of weights, batches and feedback; torch's own generator is left as it was.
+        report: called with the network's name, the epoch and the validation error.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        control, control_error = _train_control(train, validation, options, report)
+        time, time_error = _train_time(train, validation, options, report)
+    return Trained(Policy(control, time), control_error, time_error)
+
+
+def _train_control(
+    train: Samples, validation: Samples, options: TrainingOptions, report: Callable[[str, int, float], None]
+) -> tuple[ControlNetwork, float]:
+    network = ControlNetwork(options.kind, options.blend)
+    regulator, goal_regulator = (_regulator(samples, options) for samples in (train, validation))
+    scale = (train.torques - (regulator if options.kind == "qrnet" else network.rest)).std(dim=0)
+    # The error is measured joint by joint: the wrist's torques are a thousand times smaller than the shoulder's.
+    network.set_scales(train.states.mean(dim=0), train.states.std(dim=0), scale)
+
+    def loss(index: Tensor) -> Tensor:
+        states, torques, lqr = train.states[index], train.torques[index], regulator[index]
+        moved = int(len(index) * options.feedback_share)
+        if moved:
+            states, torques, lqr = _off_trajectory(train, index[:moved], states, torques, lqr, options)
+        return (((network(states, lqr) - torques) / scale) ** 2).mean()
+
+    def error() -> float:
+        return (((network(validation.states, goal_regulator) - validation.torques) / scale) ** 2).mean().sqrt().item()
+
+    best = _descend(network, loss, error, len(train), options, lambda epoch, value: report("control", epoch, value))
+    return network, best
+
+
+def _train_time(
+    train: Samples, validation: Samples, options: TrainingOptions, report: Callable[[str, int, float], None]
+) -> tuple[TimeNetwork, float]:
+    network = TimeNetwork()
+    network.set_scales(train.states.mean(dim=0), train.states.std(dim=0))
+
+    def loss(index: Tensor) -> Tensor:
+        return ((network(train.states[index]) - train.remaining[index]) ** 2).mean()
+
+    def error() -> float:
+        return ((network(validation.states) - validation.remaining) ** 2).mean().sqrt().item()
+
+    best = _descend(network, loss, error, len(train), options, lambda epoch, value: report("time", epoch, value))
+    return network, best
+
+
+def _off_trajectory(
+    train: Samples, index: Tensor, states: Tensor, torques: Tensor, lqr: Tensor, options: TrainingOptions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Move the first ``len(index)`` rows of a batch off their trajectories, with the torques that DDP's gains give."""
+    remaining, moved = train.remaining[index], len(index)
+    size = options.feedback_spread * (remaining / 0.5).clamp(max=1.0)[:, None]
+    move = torch.randn(moved, states.shape[1]) * size * torch.tensor([1.0] * 7 + [5.0] * 7)
+    torques, states, lqr = torques.clone(), states.clone(), lqr.clone()
+    states[:moved] += move
+    torques[:moved] -= torch.einsum("bij,bj->bi", train.gains[index], move)
+    if options.kind == "qrnet":
+        lqr[:moved] -= torch.einsum("bij,bj->bi", regulator_gain(remaining, options.blend), move)
+    return states, torques, lqr
+
+
+def _regulator(samples: Samples, options: TrainingOptions) -> Tensor:
+    if options.kind == "mlp":
+        return torch.zeros_like(samples.torques)
+    parts = zip(samples.states.split(8192), samples.remaining.split(8192), strict=True)
+    return torch.cat([regulator_torque(states, remaining, options.blend) for states, remaining in parts])
+
+
+def _descend(
+    network: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    error: Callable[[], float],
+    count: int,
+    options: TrainingOptions,
+    report: Callable[[int, float], None],
+) -> float:
+    """Adam over shuffled epochs; leaves the network as it was at its best validation, and returns that error."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
+    steps = options.epochs * math.ceil(count / options.batch)
+    best, kept, done = math.inf, {}, 0
+    for epoch in range(1, options.epochs + 1):
+        network.train()
+        for index in torch.randperm(count).split(options.batch):
+            fall = (1 + math.cos(math.pi * done / steps)) / 2
+            rate = options.learning_rate * (options.final_rate + (1 - options.final_rate) * fall)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            loss(index).backward()
+            optimizer.step()
+            done += 1
+        if epoch % options.validate_every and epoch != options.epochs:
+            continue
+        network.eval()
+        with torch.no_grad():
+            value = error()
+        if not math.isfinite(value):
+            raise TrainingError(f"the validation error is {value} after epoch {epoch}; lower the learning rate")
+        report(epoch, value)
+        if value < best:
+            best, kept = value, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.load_state_dict(kept)
+    return best
