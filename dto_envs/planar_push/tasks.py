@@ -162,7 +162,7 @@ def make_task(set_name: str, index: int) -> Task:
     chosen = task_set(set_name)
     if not 0 <= index < chosen.size:
         raise TaskError(f"the set {set_name!r} has tasks 0 to {chosen.size - 1}, not {index}")
-    airborne = index % 5 < round(5 * AIRBORNE_SHARE)
+    airborne = index % 10 < round(10 * AIRBORNE_SHARE)
     for attempt in range(MAX_DRAWS):
         task = _draw(np.random.default_rng([chosen.code, index, attempt]), chosen.facets, airborne)
         if is_solvable(task):
@@ -198,28 +198,30 @@ def _draw(generator: np.random.Generator, facets: tuple[int, int] | None, airbor
     return Task(polygon, np.round(motion(generator, polygon), DECIMALS), airborne)
 
 
-def _line(generator: np.random.Generator, start: float, end: float, *, noisy: bool) -> np.ndarray:
-    """(T,) from ``start`` to ``end``, with noise on the keyframes between where asked."""
-    values = np.linspace(start, end, KEYFRAMES)
-    if noisy:
-        values[1:-1] += generator.normal(0.0, KEYFRAME_NOISE, KEYFRAMES - 2)
+def _between(
+    generator: np.random.Generator, start: float, end: float, *, noise: float = 0.0, from_rest: bool = False
+) -> np.ndarray:
+    """(T,) from ``start`` to ``end``, evenly or evenly faster, with normal noise on the keyframes between."""
+    share = np.linspace(0.0, 1.0, KEYFRAMES) ** (2 if from_rest else 1)
+    values = start + share * (end - start)
+    values[1:-1] += generator.normal(0.0, noise, KEYFRAMES - 2)
     return values
 
 
 def _flight(generator: np.random.Generator, polygon: Polygon) -> np.ndarray:
     """Poses (T, 3) of an object that is carried and turned through the air."""
     floor = polygon.radius + AIR_GAP + 3 * KEYFRAME_NOISE
-    x = _line(generator, *generator.uniform(-MAX_X, MAX_X, 2), noisy=True)
-    y = _line(generator, *generator.uniform(floor, floor + MAX_LIFT, 2), noisy=True)
+    x = _between(generator, *generator.uniform(-MAX_X, MAX_X, 2), noise=KEYFRAME_NOISE)
+    y = _between(generator, *generator.uniform(floor, floor + MAX_LIFT, 2), noise=KEYFRAME_NOISE)
     angle = generator.uniform(-math.pi, math.pi)
     turn = generator.uniform(-MAX_ROTATION, MAX_ROTATION)
-    return np.stack([x, y, _line(generator, angle, angle + turn, noisy=False)], axis=1)
+    return np.stack([x, y, _between(generator, angle, angle + turn)], axis=1)
 
 
 def _slide(generator: np.random.Generator, polygon: Polygon) -> np.ndarray:
     """Poses (T, 3) of an object that slides on one of its facets."""
     facet = _resting_facet(generator, polygon)
-    x = _line(generator, *generator.uniform(-MAX_X, MAX_X, 2), noisy=True)
+    x = _between(generator, *generator.uniform(-MAX_X, MAX_X, 2), noise=KEYFRAME_NOISE, from_rest=True)
     y, angle = polygon.offsets[facet], _resting_angle(polygon, facet)
     return np.stack([x, np.full(KEYFRAMES, y), np.full(KEYFRAMES, angle)], axis=1)
 
@@ -237,8 +239,9 @@ def _tilt(generator: np.random.Generator, polygon: Polygon) -> np.ndarray:
     if most <= MIN_TILT:
         return _slide(generator, polygon)
     angle = _resting_angle(polygon, facet)
-    angles = _line(generator, angle, angle + direction * generator.uniform(MIN_TILT, most), noisy=False)
-    x = _line(generator, *generator.uniform(-MAX_X, MAX_X, 2), noisy=True)
+    end = angle + direction * generator.uniform(MIN_TILT, most)
+    angles = _between(generator, angle, end, from_rest=True)
+    x = _between(generator, *generator.uniform(-MAX_X, MAX_X, 2), noise=KEYFRAME_NOISE, from_rest=True)
     y = -(np.sin(angles) * pivot[0] + np.cos(angles) * pivot[1])
     return np.stack([x, y, angles], axis=1)
 
