@@ -83,13 +83,13 @@ class LearnedDynamics:
 
 @dataclass(frozen=True)
 class AnalyticDynamics:
-    """The analytic car, with gradients by central differences over one batch of rollouts.
+    """The analytic car; its gradients sweep over the same blocks as a network's, got by differences of single steps.
 
     Attributes:
         parameters: the car, by default that of the environments.
         dt: seconds that a control is held.
-        shift: by how much each control is moved to either side. Where tyres begin to slide there is an edge, which a
-            shift that is not too small sees across.
+        shift: by how much each velocity and control is moved to either side. Where tyres begin to slide there is an
+            edge, which a shift that is not too small sees across.
     """
 
     parameters: CarParameters = DEFAULT
@@ -103,8 +103,7 @@ class AnalyticDynamics:
 
     def rollout(self, state: np.ndarray, controls: np.ndarray, past: np.ndarray) -> np.ndarray:
         """See :class:`Dynamics`."""
-        states = np.broadcast_to(state, (len(controls), len(state)))
-        return np.ascontiguousarray(car.rollout(states, controls, self.dt, self.parameters)[..., :6])
+        return np.ascontiguousarray(self._drive(state, controls)[..., :6])
 
     def gradient(
         self,
@@ -115,12 +114,48 @@ class AnalyticDynamics:
         past: np.ndarray,
     ) -> np.ndarray:
         """See :class:`Dynamics`."""
-        state_costs, control_costs = partials
+        full = self._drive(state, controls)
+        found = [self._sweep(*rows) for rows in zip(full, controls, *partials, strict=True)]
+        return np.stack(found)
+
+    def _drive(self, state: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        states = np.broadcast_to(state, (len(controls), len(state)))
+        return car.rollout(states, controls, self.dt, self.parameters)
+
+    def _sweep(
+        self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
+    ) -> np.ndarray:
+        """The gradient (n, 2) for one trajectory's full states (n + 1, S)."""
+        moving, hidden = self._blocks(states, controls)
         gradient = control_costs.copy()
-        steps = controls.shape[1]
-        moves = self.shift * np.eye(2 * steps).reshape(2 * steps, steps, 2)
-        for index, nominal in enumerate(controls):
-            both = self.rollout(state, np.concatenate([nominal + moves, nominal - moves]), past)
-            slopes = (both[: 2 * steps] - both[2 * steps :]) / (2 * self.shift)
-            gradient[index] += np.einsum("jti,ti->j", slopes, state_costs[index]).reshape(steps, 2)
+        size = hidden.shape[1]
+        multiplier, inner = state_costs[-1].copy(), np.zeros(size)
+        for step in range(len(controls) - 1, -1, -1):
+            cos, sin = np.cos(states[step, 2]), np.sin(states[step, 2])
+            vx, vy = states[step + 1, 3:5]
+            mx, my, turn = multiplier[:3]
+            turned = np.array([cos * mx + sin * my, cos * my - sin * mx, turn])
+            pulled = (multiplier[3:] + self.dt * turned) @ moving[step] + inner @ hidden[step]
+            gradient[step] += pulled[size:]
+            inner = pulled[:size]
+            swung = self.dt * (mx * (-sin * vx - cos * vy) + my * (cos * vx - sin * vy))
+            multiplier = np.array([mx, my, turn + swung, 0.0, 0.0, 0.0]) + state_costs[step]
         return gradient
+
+    def _blocks(self, states: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of every next velocity (n, 3, H + 2) and of the H hidden numbers (n, H, H + 2).
+
+        Hidden are the instantaneous velocity and the controls under way; the derivatives are with regard to them and to
+        the control.
+        """
+        columns = [*range(car.INSTANT.start, car.INSTANT.stop), *range(car.DELAYED, states.shape[1])]
+        inputs = np.concatenate([states[:-1, columns], controls], axis=1)
+        count, size = inputs.shape
+        moves = self.shift * np.concatenate([np.eye(size), -np.eye(size)])
+        moved = (inputs[:, None] + moves).reshape(-1, size)
+        starts = np.zeros((len(moved), states.shape[1]))
+        starts[:, columns] = moved[:, :-2]
+        ends = car.rollout(starts, moved[:, None, -2:], self.dt, self.parameters)[:, 1]
+        outputs = np.concatenate([ends[:, car.VELOCITY], ends[:, columns]], axis=1).reshape(count, 2, size, -1)
+        slopes = ((outputs[:, 0] - outputs[:, 1]) / (2 * self.shift)).swapaxes(1, 2)
+        return slopes[:, :3], slopes[:, 3:]

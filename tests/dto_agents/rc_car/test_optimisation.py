@@ -147,3 +147,14 @@ def test_controls_are_returned_within_their_limits():
     far = Targets(np.array([20]), np.array([[30.0, 0, 0, 0, 0, 0]]), np.array([[40.0, 40, 0, 0, 0, 0]]))
     plan = descend(replace(LEARNED, cost=Cost((far, Controls()))), np.zeros((20, 2)))
     assert np.abs(plan.controls).max() <= 1
+
+
+def test_the_gradient_of_a_car_with_delay_is_that_of_differences():
+    parameters = car.CarParameters(delay=0.12)
+    state = car.initial_state(np.zeros((1, 3)), np.array([[1.0, 0.0, 0.0]]), parameters)[0]
+    problem = replace(ANALYTIC, dynamics=AnalyticDynamics(parameters, shift=1e-4), state=state)
+    controls = np.full((20, 2), [0.1, 0.2])
+    _, gradient = problem.cost_and_gradient(controls)
+    shift = 1e-4 * np.eye(40).reshape(40, 20, 2)
+    differences = (problem.costs(controls + shift) - problem.costs(controls - shift)) / 2e-4
+    np.testing.assert_allclose(gradient.ravel(), differences, rtol=1e-3, atol=1e-3)
