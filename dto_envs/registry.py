@@ -112,6 +112,25 @@ IIWA_LAYOUT = ActionLayout(
     scale=(320.0, 320.0, 176.0, 176.0, 110.0, 40.0, 40.0),
 )
 
+# Throttle, the acceleration of the driven wheels, and steering, the angle of the front wheels, filtered as positions
+# are: the boards' velocity is their rate, (m/s²)/s and rad/s. The bound is ours: 6 rad/s is what an ordinary steering
+# servo turns under load (0.17 s for 60 degrees), and full throttle within 0.1 s spares a motor's gears. The manoeuvres
+# were laid out on the car with this limit.
+RC_CAR_LAYOUT = ActionLayout(
+    names=("throttle", "steering"),
+    trajectory=(0, 1),
+    low=(-1.0, -1.0),
+    high=(1.0, 1.0),
+    difference="velocity",
+    dt=0.05,
+    bound=0.5,
+    alpha=1.0,
+    penalty=PenaltyParameters(step_size=0.1, tolerance=0.004, max_iterations=1000),
+    units=("m/s²", "rad"),
+    scale=(7.0, 0.6),
+    groups=(("throttle", (0,)), ("steering", (1,))),
+)
+
 
 def _robomimic(task: str, *, layout: ActionLayout = ROBOMIMIC_LAYOUT, horizon: int = 400) -> EnvRow:
     return EnvRow(
@@ -122,6 +141,17 @@ def _robomimic(task: str, *, layout: ActionLayout = ROBOMIMIC_LAYOUT, horizon: i
         horizon=horizon,
         extra="robomimic",
         render_qualities=("default", "fast"),
+    )
+
+
+def _manoeuvre(scenario: str, horizon: int) -> EnvRow:
+    return EnvRow(
+        id=f"dto/RCCar{scenario}-v0",
+        entry_point="dto_envs.rc_car:ManoeuvreEnv",
+        kwargs=MappingProxyType({"scenario": scenario}),
+        layout=RC_CAR_LAYOUT,
+        horizon=horizon,
+        shard_size=50,
     )
 
 
@@ -149,6 +179,16 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
                 horizon=400,
                 shard_size=50,
                 extra="iiwa",
+            ),
+            _manoeuvre("Parking", horizon=40),
+            _manoeuvre("Reverse", horizon=40),
+            _manoeuvre("DriftTurn", horizon=60),
+            EnvRow(
+                id="dto/RCCarRace-v0",
+                entry_point="dto_envs.rc_car:RaceEnv",
+                layout=RC_CAR_LAYOUT,
+                horizon=400,
+                shard_size=50,
             ),
         )
     }

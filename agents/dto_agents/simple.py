@@ -13,6 +13,9 @@ from dto_envs.registry import row
 # Where the commanded position stands in the state observation, for tasks whose actions are positions.
 _POSITION_IN_STATE: Mapping[str, tuple[int, ...]] = MappingProxyType({"dto/PushT-v0": (0, 1)})
 
+# Tasks whose actions are neither velocities nor positions, and where zeros leave a robot alone: these cars coast.
+_IDLE_AT_ZERO = frozenset(f"dto/RCCar{task}-v0" for task in ("Parking", "Reverse", "DriftTurn", "Race"))
+
 
 def state_of(observations: Any) -> np.ndarray:
     """The state part of a batch of observations: the array itself, or the entry ``"state"`` of a dictionary.
@@ -46,7 +49,7 @@ class RandomAgent:
 
 
 class HoldAgent:
-    """Stands still: a zero velocity, or the position where the controlled point already is."""
+    """Stands still: a zero velocity, or the position where the controlled point already is; a car coasts."""
 
     def __init__(self, env_id: str) -> None:
         """A still robot in ``env_id``.
@@ -56,7 +59,7 @@ class HoldAgent:
         """
         self._layout = row(env_id).layout
         self._position = _POSITION_IN_STATE.get(env_id)
-        if self._layout.difference == "velocity" and self._position is None:
+        if self._layout.difference == "velocity" and self._position is None and env_id not in _IDLE_AT_ZERO:
             raise ValueError(f"'hold' does not know where {env_id} observes the commanded position")
 
     def reset(self, seeds: Sequence[int]) -> None:

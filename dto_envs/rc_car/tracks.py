@@ -80,7 +80,7 @@ class Track:
         project(points, self.pieces, out)
         return out
 
-    def ahead(self, here: np.ndarray, before: np.ndarray) -> np.ndarray:
+    def ahead(self, here: np.ndarray | float, before: np.ndarray | float) -> np.ndarray:
         """Signed distance in m from progress ``before`` to ``here`` the shorter way round, in [-length/2, length/2)."""
         half = self.length / 2
         return (np.asarray(here) - before + half) % self.length - half
