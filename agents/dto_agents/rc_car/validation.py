@@ -8,7 +8,7 @@ import numpy as np
 
 from dto_agents.rc_car.logs import Log, body_velocities
 from dto_agents.rc_car.prediction import Predictor, Starts
-from dto_agents.rc_car.preparing import decimate, smooth
+from dto_agents.rc_car.preparing import Windows, decimate, smooth
 from dto_envs.rc_car.learned import CarNetwork, rollout
 
 
@@ -59,6 +59,21 @@ def trajectory_validation_error(predict: Predictor, starts: Starts) -> float:
     """Mean of :func:`final_pose_errors` (equation 10); infinite where a prediction is not finite."""
     errors = final_pose_errors(predict, starts)
     return float(errors.mean()) if np.isfinite(errors).all() else float("inf")
+
+
+def one_step_losses(network: CarNetwork, windows: Windows, epsilon: float = 0.1) -> dict[str, float]:
+    """Mean losses ``l1``, ``l2`` and ``relative`` (equation 11) of the velocities one step ahead, in m/s and rad/s."""
+    standing = np.concatenate([np.zeros((len(windows), 3)), windows.velocities], axis=1)
+    before = windows.actions - 1
+    predicted = rollout(network, standing, windows.controls[:, before : before + 1], windows.controls[:, :before])
+    target = windows.targets[:, 0]
+    difference = predicted[:, 1, 3:] - target
+    size = np.abs(difference).sum(axis=1)
+    return {
+        "l1": float(size.mean()),
+        "l2": float((difference**2).sum(axis=1).mean()),
+        "relative": float((size / (np.abs(target).sum(axis=1) + epsilon)).mean()),
+    }
 
 
 def as_predictor(networks: CarNetwork | Sequence[CarNetwork]) -> Predictor:
