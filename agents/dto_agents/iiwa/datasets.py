@@ -195,14 +195,15 @@ def solve_all(
 
 
 def write_trajectories(path: Path, trajectories: Sequence[OptimalTrajectory]) -> None:
-    """Write trajectories to one safetensors file, in one go; gains are rounded to float32."""
+    """Write trajectories to one safetensors file, in one go; gains and slopes are rounded to float32."""
     from safetensors.numpy import save_file
 
     def joined(name: str, kind: type = np.float64) -> np.ndarray:
         return np.ascontiguousarray(np.concatenate([getattr(each, name) for each in trajectories]), dtype=kind)
 
     tensors = {"lengths": np.array([len(each.torques) for each in trajectories], dtype=np.int64)}
-    tensors |= {name: joined(name) for name in ("times", "states", "torques")} | {"gains": joined("gains", np.float32)}
+    tensors |= {name: joined(name) for name in ("times", "states", "torques")}
+    tensors |= {name: joined(name, np.float32) for name in ("gains", "time_slopes")}
     tensors |= {name: np.array([getattr(each, name) for each in trajectories], dtype=np.float64) for name in _NUMBERS}
     texts = {name: [str(getattr(each, name)) for each in trajectories] for name in ("message",)}
     texts["status"] = [each.status.value for each in trajectories]
@@ -248,6 +249,7 @@ def _cut(tensors: Mapping[str, np.ndarray], texts: Mapping[str, list[str]], inde
         states=tensors["states"][points],
         torques=tensors["torques"][begin:end],
         gains=tensors["gains"][begin:end],
+        time_slopes=tensors["time_slopes"][begin:end],
         message=texts["message"][index],
         **numbers,
     )

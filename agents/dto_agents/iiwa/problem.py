@@ -174,6 +174,28 @@ class Transcription:
         return self.problem.time_weight + total / self.steps
 
 
+def time_slopes(transcription: Transcription, ddp: Any) -> np.ndarray:
+    """How the optimal remaining time changes with the state, d tau / dx, at each step of a DDP solution: (N, 14).
+
+    With V(x, tau) the cost to go at a fixed remaining time, the optimal one has dV/dtau = 0, and dV/dtau is the
+    Hamiltonian H(x, dV/dx). So d tau / dx = -g / (g . f) with g = dH/dx + Vxx f, where f is the rate of the state; it
+    obeys d tau / dx . f = -1. Derivatives are those of the steps, so that this is right up to their length.
+
+    Args:
+        transcription: the problem with derivatives at the solution.
+        ddp: the solver that has converged on it.
+    """
+    step = transcription.duration / transcription.steps
+    data = list(transcription.shooting.runningDatas)
+    rates = np.diff(np.array(ddp.xs), axis=0) / step
+    adjoints = np.array(ddp.Vx)[1:]
+    slopes = np.array([each.Lx + (each.Fx - np.eye(2 * JOINTS)).T @ p for each, p in zip(data, adjoints, strict=True)])
+    slopes = slopes / step + np.einsum("kij,kj->ki", np.array(ddp.Vxx)[:-1], rates)
+    curvature = np.einsum("ki,ki->k", slopes, rates)
+    # The curvature in time is positive at a minimum; elsewhere nothing is claimed.
+    return np.where(curvature[:, None] > 0, -slopes / np.where(curvature > 0, curvature, 1.0)[:, None], 0.0)
+
+
 def _action_model(problem: ReachingProblem, step: float) -> Any:
     crocoddyl, _ = solver_packages()
     state, actuation = _state_and_actuation(problem)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dto_agents.iiwa.marching import march
-from dto_agents.iiwa.problem import ReachingProblem, Transcription, Workshop, solver_packages
+from dto_agents.iiwa.problem import ReachingProblem, Transcription, Workshop, solver_packages, time_slopes
 from dto_agents.iiwa.trajectory import Guess, OptimalTrajectory, Status, unsolved
 from dto_envs.iiwa import constants
 from dto_envs.iiwa.constants import JOINTS
@@ -69,6 +69,7 @@ class FixedSolution:
         duration: T [s].
         guess: the states and torques it ended with, on the transcription's steps.
         gains: (N, 7, 14).
+        time_slopes: (N, 14) of :func:`dto_agents.iiwa.problem.time_slopes`; empty unless asked for.
         cost: J.
         gradient: dJ/dT.
         ddp_iterations: iterations spent, on all numbers of steps.
@@ -78,6 +79,7 @@ class FixedSolution:
     duration: float
     guess: Guess
     gains: np.ndarray
+    time_slopes: np.ndarray
     cost: float
     gradient: float
     ddp_iterations: int
@@ -125,7 +127,7 @@ class OpenLoopSolver:
         found, updates, spent = self._search(start, guess or self.first_guess(start), first_duration)
         if found.converged and abs(found.gradient) <= self.options.tolerance * self.problem.time_weight:
             steps = max(1, round(found.duration / self.options.unit_step))
-            final = self.solve_fixed(start, steps * self.options.unit_step, found.guess, counts=(steps,))
+            final = self.solve_fixed(start, steps * self.options.unit_step, found.guess, counts=(steps,), slopes=True)
             return self._answer(start, final, found.gradient, updates, spent + final.ddp_iterations)
         return self._explain(start, found, updates, spent)
 
@@ -138,7 +140,13 @@ class OpenLoopSolver:
         return Guess(np.tile(rest, (steps + 1, 1)), np.tile(self.problem.holding_torque(start[:JOINTS]), (steps, 1)))
 
     def solve_fixed(
-        self, start: np.ndarray, duration: float, guess: Guess, *, counts: tuple[int, ...] | None = None
+        self,
+        start: np.ndarray,
+        duration: float,
+        guess: Guess,
+        *,
+        counts: tuple[int, ...] | None = None,
+        slopes: bool = False,
     ) -> FixedSolution:
         """Solve for a fixed duration.
 
@@ -147,11 +155,12 @@ class OpenLoopSolver:
             duration: T [s].
             guess: where to begin, on any number of steps.
             counts: numbers of steps to solve on in turn; by default the options' marching, then their steps.
+            slopes: whether to work out how the optimal time changes with the state.
         """
         counts = counts or (*self.options.marching, self.options.steps)
-        return march(lambda steps, begin: self._ddp(start, duration, steps, begin), counts, guess)
+        return march(lambda steps, begin: self._ddp(start, duration, steps, begin, slopes), counts, guess)
 
-    def _ddp(self, start: np.ndarray, duration: float, steps: int, guess: Guess) -> FixedSolution:
+    def _ddp(self, start: np.ndarray, duration: float, steps: int, guess: Guess, slopes: bool) -> FixedSolution:
         crocoddyl, _ = solver_packages()
         transcription = Transcription(self._workshop, start, duration, steps)
         guess = guess.on(steps)
@@ -164,16 +173,18 @@ class OpenLoopSolver:
         finite = bool(np.isfinite(reached.states).all() and np.isfinite(reached.torques).all())
         if not finite or not ddp.isFeasible:
             converged = False
-        gradient = math.nan
+        gradient, time_slope = math.nan, np.zeros((0, 2 * JOINTS))
         if converged:
             transcription.shooting.calc(ddp.xs, ddp.us)
             transcription.shooting.calcDiff(ddp.xs, ddp.us)
             gradient = transcription.duration_gradient()
+            time_slope = time_slopes(transcription, ddp) if slopes else time_slope
         return FixedSolution(
             converged=converged,
             duration=duration,
             guess=reached,
             gains=np.array(ddp.K),
+            time_slopes=time_slope,
             cost=transcription.cost(ddp.cost) if finite else math.inf,
             gradient=gradient,
             ddp_iterations=ddp.iter + 1,
@@ -243,6 +254,7 @@ class OpenLoopSolver:
             states=final.guess.states,
             torques=final.guess.torques,
             gains=final.gains,
+            time_slopes=final.time_slopes,
             cost=final.cost,
             reaching_cost=reaching_cost(self.problem, final.guess.states, final.guess.torques, self.options.unit_step),
             gradient=gradient,
@@ -276,7 +288,7 @@ def reaching_cost(problem: ReachingProblem, states: np.ndarray, torques: np.ndar
         torques: (N, 7) held during each step [Nm].
         step: length of a step [s].
     """
-    inside = np.flatnonzero(np.linalg.norm(states - problem.goal_state, axis=1) <= constants.SUCCESS_RADIUS)
+    inside = np.flatnonzero(np.linalg.norm(states - problem.goal_state, axis=1) < constants.SUCCESS_RADIUS)
     if not inside.size:
         return math.inf
     until = int(inside[0])

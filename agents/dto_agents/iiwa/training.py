@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dto_agents.iiwa.qrnet import Blend, ControlNetwork, Kind, Policy, TimeNetwork, regulator_gain, regulator_torque
+from dto_agents.iiwa.qrnet import Blend, ControlNetwork, Kind, Policy, TimeNetwork, regulator_torque
 from dto_agents.iiwa.trajectory import OptimalTrajectory
 from dto_agents.training import TrainingError
 
@@ -27,8 +27,8 @@ class TrainingOptions:
         learning_rate: of Adam.
         final_rate: learning rate at the end as a fraction of that at the beginning, falling along a cosine; 1 keeps it.
         validate_every: epochs between two validations; the best on the validation set is kept.
-        feedback_share: share of the samples of a batch that are moved off their trajectory and labelled with the DDP
-            gains, u = u* - K dx. 0 is the paper's recipe.
+        feedback_share: share of the samples of a batch that are moved off their trajectory and labelled to first
+            order, with DDP's feedback gains and the slope of the optimal time. 0 is the paper's recipe.
         feedback_spread: standard deviation of such a move: this many rad, and five times as many rad/s; less where
             the remaining time is short, in proportion below 0.5 s.
     """
@@ -59,13 +59,15 @@ class Samples:
         states: (N, 14).
         torques: (N, 7) [Nm].
         remaining: (N,) optimal times to the goal [s].
-        gains: (N, 7, 14) DDP's feedback.
+        gains: (N, 7, 14) feedback around the trajectory, u = torques - gains dx.
+        time_slopes: (N, 14) how the remaining time changes with the state.
     """
 
     states: Tensor
     torques: Tensor
     remaining: Tensor
     gains: Tensor
+    time_slopes: Tensor
 
     def __len__(self) -> int:
         """Number of points."""
@@ -89,7 +91,8 @@ def samples_of(trajectories: Sequence[OptimalTrajectory]) -> Samples:
         states=joined([each.states[:-1] for each in solved]),
         torques=joined([each.torques for each in solved]),
         remaining=joined([each.duration - each.times[:-1] for each in solved]),
-        gains=joined([each.gains for each in solved]),
+        gains=joined([each.free_gains for each in solved]),
+        time_slopes=joined([each.time_slopes for each in solved]),
     )
 
 
@@ -147,7 +150,12 @@ def _train_control(
         states, torques, lqr = train.states[index], train.torques[index], regulator[index]
         moved = int(len(index) * options.feedback_share)
         if moved:
-            states, torques, lqr = _off_trajectory(train, index[:moved], states, torques, lqr, options)
+            near = _off_trajectory(train, index[:moved], options)
+            states = torch.cat([near.states, states[moved:]])
+            torques = torch.cat([near.torques, torques[moved:]])
+            if options.kind == "qrnet":
+                fresh = regulator_torque(near.states, near.remaining, options.blend)
+                lqr = torch.cat([fresh, lqr[moved:]])
         return (((network(states, lqr) - torques) / scale) ** 2).mean()
 
     def error() -> float:
@@ -164,7 +172,13 @@ def _train_time(
     network.set_scales(train.states.mean(dim=0), train.states.std(dim=0))
 
     def loss(index: Tensor) -> Tensor:
-        return ((network(train.states[index]) - train.remaining[index]) ** 2).mean()
+        states, remaining = train.states[index], train.remaining[index]
+        moved = int(len(index) * options.feedback_share)
+        if moved:
+            near = _off_trajectory(train, index[:moved], options)
+            states = torch.cat([near.states, states[moved:]])
+            remaining = torch.cat([near.remaining, remaining[moved:]])
+        return ((network(states) - remaining) ** 2).mean()
 
     def error() -> float:
         return ((network(validation.states) - validation.remaining) ** 2).mean().sqrt().item()
@@ -173,19 +187,23 @@ def _train_time(
     return network, best
 
 
-def _off_trajectory(
-    train: Samples, index: Tensor, states: Tensor, torques: Tensor, lqr: Tensor, options: TrainingOptions
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Move the first ``len(index)`` rows of a batch off their trajectories, with the torques that DDP's gains give."""
-    remaining, moved = train.remaining[index], len(index)
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    states: Tensor
+    torques: Tensor
+    remaining: Tensor
+
+
+def _off_trajectory(train: Samples, index: Tensor, options: TrainingOptions) -> _Moved:
+    """Points beside the trajectories, with torques and remaining times to first order."""
+    remaining = train.remaining[index]
     size = options.feedback_spread * (remaining / 0.5).clamp(max=1.0)[:, None]
-    move = torch.randn(moved, states.shape[1]) * size * torch.tensor([1.0] * 7 + [5.0] * 7)
-    torques, states, lqr = torques.clone(), states.clone(), lqr.clone()
-    states[:moved] += move
-    torques[:moved] -= torch.einsum("bij,bj->bi", train.gains[index], move)
-    if options.kind == "qrnet":
-        lqr[:moved] -= torch.einsum("bij,bj->bi", regulator_gain(remaining, options.blend), move)
-    return states, torques, lqr
+    move = torch.randn(len(index), train.states.shape[1]) * size * torch.tensor([1.0] * 7 + [5.0] * 7)
+    return _Moved(
+        states=train.states[index] + move,
+        torques=train.torques[index] - torch.einsum("bij,bj->bi", train.gains[index], move),
+        remaining=(remaining + (train.time_slopes[index] * move).sum(dim=1)).clamp(min=1e-3),
+    )
 
 
 def _regulator(samples: Samples, options: TrainingOptions) -> Tensor:

@@ -56,7 +56,9 @@ class OptimalTrajectory:
         times: (N+1,) multiples of the unit step [s].
         states: (N+1, 14) joint angles [rad] and velocities [rad/s], from the start.
         torques: (N, 7) torque held during each step [Nm].
-        gains: (N, 7, 14) feedback of DDP's last backward pass: u = torques[k] - gains[k] (x - states[k]).
+        gains: (N, 7, 14) feedback of DDP's last backward pass: u = torques[k] - gains[k] (x - states[k]), optimal near
+            the trajectory for the same remaining time.
+        time_slopes: (N, 14) how the optimal remaining time changes with the state [s/rad and s/(rad/s)].
         cost: J, running and terminal cost over the duration.
         reaching_cost: running cost until the state is within the success radius of the goal, without terminal cost;
             what closed loops are measured against.
@@ -72,6 +74,7 @@ class OptimalTrajectory:
     states: np.ndarray
     torques: np.ndarray
     gains: np.ndarray
+    time_slopes: np.ndarray
     cost: float
     reaching_cost: float
     gradient: float
@@ -83,6 +86,21 @@ class OptimalTrajectory:
     def solved(self) -> bool:
         """Whether there is an optimal trajectory."""
         return self.status is Status.CONVERGED
+
+    @property
+    def free_gains(self) -> np.ndarray:
+        """(N, 7, 14) as ``gains``, where the remaining time may change with the state too.
+
+        A torque u(x, tau) that is followed along a trajectory changes at the rate -K f - du/dtau, f the rate of the
+        state, which gives du/dtau; the total slope is then -K + du/dtau (d tau / dx).
+        """
+        if len(self.torques) < 2:
+            return self.gains
+        step = self.times[1]
+        rates = np.diff(self.states, axis=0) / step
+        changes = np.gradient(self.torques, step, axis=0)
+        in_time = -changes - np.einsum("kij,kj->ki", self.gains, rates)
+        return self.gains - in_time[:, :, None] * self.time_slopes[:, None, :]
 
     @property
     def guess(self) -> Guess:
@@ -106,6 +124,7 @@ def unsolved(
         states=np.asarray(start, dtype=float)[None],
         torques=np.zeros((0, JOINTS)),
         gains=np.zeros((0, JOINTS, 2 * JOINTS)),
+        time_slopes=np.zeros((0, 2 * JOINTS)),
         cost=float("inf"),
         reaching_cost=float("inf"),
         gradient=float("nan"),

@@ -98,6 +98,22 @@ def test_it_goes_on_from_the_middle_of_an_optimum(solver, best):
     np.testing.assert_allclose(rest.torques[0], best.torques[middle], rtol=0.05, atol=0.5)
 
 
+def test_slopes_of_time_and_torque_are_those_of_other_optima(solver, best):
+    exact = OpenLoopSolver(solver.problem, SolverOptions(tolerance=1e-6))
+    rates = np.diff(best.states, axis=0) / 0.01
+    np.testing.assert_allclose(np.einsum("ki,ki->k", best.time_slopes, rates), -1, rtol=1e-9)
+    step = len(best.torques) // 2
+    for move in 0.003 * np.random.default_rng(0).standard_normal((3, 14)) * np.repeat([1, 5], 7):
+        ends = []
+        for sign in (-1, 1):
+            start = best.states[step] + sign * move
+            found, _, _ = exact._search(start, best.remaining(step), best.duration / 2)
+            ends.append((found.duration, found.guess.torques[0]))
+        times, torques = ((ends[1][k] - ends[0][k]) / 2 for k in range(2))
+        assert times == pytest.approx(best.time_slopes[step] @ move, abs=3e-4)
+        np.testing.assert_allclose(torques, -best.free_gains[step] @ move, atol=0.03)
+
+
 def test_a_good_and_a_marched_guess_lead_to_the_same_optimum(solver, best):
     marched = OpenLoopSolver(solver.problem, SolverOptions(marching=(50,))).solve(at_rest(CENTER))
     assert marched.cost == pytest.approx(best.cost, rel=1e-6)
@@ -157,7 +173,7 @@ def test_marching_drops_stages_that_fail():
     def solve(steps: int, guess: Guess) -> FixedSolution:
         begun.append((steps, len(guess.torques)))
         answer = Guess(np.zeros((steps + 1, 14)), np.zeros((steps, 7)))
-        return FixedSolution(steps != 20, 1.0, answer, np.zeros((steps, 7, 14)), 1.0, 0.0, 3)
+        return FixedSolution(steps != 20, 1.0, answer, np.zeros((steps, 7, 14)), np.zeros((0, 14)), 1.0, 0.0, 3)
 
     last = march(solve, (10, 20, 40), Guess(np.zeros((6, 14)), np.zeros((5, 7))))
     assert begun == [(10, 5), (20, 10), (40, 10)]
