@@ -37,7 +37,7 @@ class ManoeuvreEnv(RCCarEnv):
       that is touched stays where it is, and the episode goes on.
     - ``info``: ``success``; ``score``, 0 until the last step, then 1 for success, else half of how near the target
       was met; ``position_error`` in m and ``heading_error`` in rad, from the target; ``way_point_position_error`` and
-      ``way_point_heading_error``, when it counted (NaN before); ``clearance`` to the nearest can so far, m;
+      ``way_point_heading_error``, from the way point, up to when it counts; ``clearance`` to the nearest can so far, m;
       ``touched``; ``slip`` and ``largest_slip`` so far, rad; with learned dynamics ``uncertainty``, m/s; after a reset
       also ``init_hash``, the SHA-256 of the initial state's six float64 numbers.
     - While the attribute ``draw_images`` is False, the images that ``step`` returns are not drawn but black (all
@@ -71,7 +71,7 @@ class ManoeuvreEnv(RCCarEnv):
         self._way_step = round(self.scenario.way_point.time / self.dt)
         self._last_step = round(self.scenario.target.time / self.dt)
         self._cans = np.array(self.scenario.cans * (2 // len(self.scenario.cans))).ravel()
-        self._way_errors = (math.nan, math.nan)
+        self._way_errors = (math.inf, math.inf)
         self._clearance = math.inf
         self._success = False
         self._score = 0.0
@@ -80,7 +80,7 @@ class ManoeuvreEnv(RCCarEnv):
         return draw_start(self.scenario, self.np_random)
 
     def _begin(self, state: np.ndarray) -> None:
-        self._way_errors = (math.nan, math.nan)
+        self._way_errors = _errors(state, self.scenario.way_point.pose)
         self._clearance = float(clearance(state[:3], self.scenario.cans))
         self._success, self._score = False, 0.0
 
@@ -91,8 +91,9 @@ class ManoeuvreEnv(RCCarEnv):
         upcoming = self.scenario.way_point if self._steps <= self._way_step else self.scenario.target
         position, heading = _errors(after, upcoming.pose)
         reward = -self.dt * (position + 0.3 * heading)
-        if self._steps == self._way_step:
+        if self._steps <= self._way_step:
             self._way_errors = (position, heading)
+        if self._steps == self._way_step:
             reward += _nearness(position, heading)
         if self._steps == self._last_step:
             position, heading = _errors(after, self.scenario.target.pose)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dto_envs.rc_car.env import SHARED, RCCarEnv
-from dto_envs.rc_car.tracks import GATES, TRACKS, get_track
+from dto_envs.rc_car.tracks import TRACKS, get_track
 
 if TYPE_CHECKING:
     from dto_envs.rc_car.drawing import Scene
@@ -36,8 +36,8 @@ class RaceEnv(RCCarEnv):
     - Success: one lap, start line to start line, during which the car's centre never left the track. The episode ends
       when the lap is complete, with or without it, unless told otherwise.
     - ``info``: ``success``; ``score``, the share of the lap covered before the first excursion; ``progress`` in m, as
-      observed; ``gate_times``: (9,) s since the reset at which the gates were reached in turn, the start line first
-      and last, NaN where not yet; ``lap_time`` in s, start line to start line, NaN until then; ``excursions``, how
+      observed; ``gate_times``: s since the reset at which the gates were reached in turn, a tuple of up to nine, the
+      start line first and last; ``lap_time`` in s, start line to start line, infinite until then; ``excursions``, how
       often the car left the track; ``off_track``; ``position_error`` in m and ``heading_error`` in rad, from the
       centre line; ``slip`` and ``largest_slip`` so far, rad; with learned dynamics ``uncertainty``, m/s; after a reset
       also ``init_hash``, the SHA-256 of the initial state's six float64 numbers.
@@ -66,8 +66,8 @@ class RaceEnv(RCCarEnv):
         self.track = get_track(track)
         super().__init__(**kwargs)
         self._number = float(list(TRACKS).index(track))
-        self._gates = np.append(self.track.gates, self.track.length)
-        self._gate_times = np.full(GATES + 1, math.nan)
+        self._gates = [*self.track.gates.tolist(), self.track.length]
+        self._gate_times: tuple[float, ...] = ()
         self._progress = self._offset = self._heading_error = 0.0
         self._score = 0.0
         self._excursions = 0
@@ -80,7 +80,7 @@ class RaceEnv(RCCarEnv):
         return np.array([x, y, (heading + turn + math.pi) % (2 * math.pi) - math.pi, 0.0, 0.0, 0.0])
 
     def _begin(self, state: np.ndarray) -> None:
-        self._gate_times = np.full(GATES + 1, math.nan)
+        self._gate_times = ()
         here = self._locate(state)
         self._progress = float(self.track.ahead(here, 0.0))
         self._off_track = abs(self._offset) > self.track.width / 2
@@ -99,10 +99,14 @@ class RaceEnv(RCCarEnv):
         self._progress += covered
         if not self._excursions:
             self._score = max(self._score, min(self._progress / self.track.length, 1.0))
-        done = not math.isnan(self._gate_times[-1])
+        done = self._lap_done
         if done and not self._excursions:
             self._success = True
         return covered / self.track.length - float(left), done
+
+    @property
+    def _lap_done(self) -> bool:
+        return len(self._gate_times) == len(self._gates)
 
     def _locate(self, state: np.ndarray) -> float:
         """The car's progress within a lap, m; notes its offset and heading error."""
@@ -113,14 +117,12 @@ class RaceEnv(RCCarEnv):
     def _pass_gates(self, covered: float) -> None:
         """Note when, within the last step, gates were reached: each after those before it."""
         end = self._progress + covered
-        start_time = self.time - self.dt
-        for gate in range(GATES + 1):
-            if math.isnan(self._gate_times[gate]):
-                # The first reset of a lap may lie beyond the start line: then that gate counts from the start.
-                if end < self._gates[gate]:
-                    return
-                share = (self._gates[gate] - self._progress) / covered if covered > 0 else 0.0
-                self._gate_times[gate] = start_time + self.dt * min(max(share, 0.0), 1.0)
+        for gate in self._gates[len(self._gate_times) :]:
+            if end < gate:
+                return
+            # A car that was put beyond a gate has reached it from the start.
+            share = (gate - self._progress) / covered if covered > 0 else 0.0
+            self._gate_times += (self.time - self.dt * (1 - float(np.clip(share, 0, 1))),)
 
     def _task_observation(self, state: np.ndarray) -> np.ndarray:
         place = [self._number, self._progress, self._offset, self._heading_error]
@@ -131,8 +133,8 @@ class RaceEnv(RCCarEnv):
             "success": self._success,
             "score": float(self._score),
             "progress": self._progress,
-            "gate_times": self._gate_times.copy(),
-            "lap_time": float(self._gate_times[-1] - self._gate_times[0]),
+            "gate_times": self._gate_times,
+            "lap_time": self._gate_times[-1] - self._gate_times[0] if self._lap_done else math.inf,
             "excursions": self._excursions,
             "off_track": self._off_track,
             "position_error": abs(self._offset),
@@ -142,7 +144,7 @@ class RaceEnv(RCCarEnv):
     def _scene(self) -> Scene:
         from dto_envs.rc_car.drawing import Scene
 
-        passed = int(np.isfinite(self._gate_times).sum())
+        passed = len(self._gate_times)
         return Scene(
             points=self.track.poses(np.linspace(0, self.track.length, 200))[:, :2], track=self.track, passed=passed
         )
