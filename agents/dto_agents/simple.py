@@ -11,7 +11,9 @@ import numpy as np
 from dto_envs.registry import row
 
 # Where the commanded position stands in the state observation, for tasks whose actions are positions.
-_POSITION_IN_STATE: Mapping[str, tuple[int, ...]] = MappingProxyType({"dto/PushT-v0": (0, 1)})
+_POSITION_IN_STATE: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"dto/PushT-v0": (0, 1), "dto/PlanarPush-v0": (0, 1, 2, 3)}
+)
 
 # Tasks whose actions are neither velocities nor positions, and where zeros leave a robot alone: these cars coast.
 _IDLE_AT_ZERO = frozenset(f"dto/RCCar{task}-v0" for task in ("Parking", "Reverse", "DriftTurn", "Race"))

@@ -58,11 +58,19 @@ MAX_TILT = 0.5
 # Planned finger centres keep this height above the ground: their radius and a millimetre.
 MIN_FINGER_HEIGHT = 0.005
 
-# Where fingers may be commanded to: everywhere that an object can be touched, and room around it.
+# Where fingers may be commanded to: everywhere that an object can be touched, and room around it. It is a square, so
+# that a limit on the normalised speed is the same in x and y.
 WORKSPACE_LOW = (-0.45, 0.0)
-WORKSPACE_HIGH = (0.45, 0.6)
+WORKSPACE_HIGH = (0.45, 0.9)
 # Fingers wait here, out of every object's way, until the first action places them.
 HOME = ((-0.45, 0.6), (0.45, 0.6))
+
+# Feed-forward forces that an action may ask for, in N: the largest normal force with all its friction.
+MAX_FORCE = 68.0
+
+# The task's video: a square of 0.8 m, with the ground in its lowest five rows of pixels.
+VIDEO_SIZE = 50
+VIDEO_LEFT, VIDEO_BOTTOM, VIDEO_SIDE = -0.4, -0.08, 0.8
 
 # A trajectory loss in cm^2 that counts as success: two centimetres of error in every coordinate.
 SUCCESS_LOSS = 4.0
