@@ -19,10 +19,12 @@ from dto_agents.simple import HoldAgent, RandomAgent
 from dto_envs.registry import row
 
 TRAINED_BASES = ("diffusion", "leto", "lstm-gmm")
-BASES = (*TRAINED_BASES, "expert", "random", "hold")
+# Agents of one task that are not trained; called with ``env_id``, they refuse the others.
+TASK_AGENTS: Mapping[str, str] = MappingProxyType({"iiwa-lqr": "dto_agents.iiwa.lqr:LqrAgent"})
+BASES = (*TRAINED_BASES, "expert", "random", "hold", *TASK_AGENTS)
 PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
 LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine", "residual")
-NAMES = ("expert", "random", "hold", "base", "leto", "lstm-gmm", *PLAIN_FILTERS, *LEARNED_FILTERS)
+NAMES = ("expert", "random", "hold", "base", "leto", "lstm-gmm", *TASK_AGENTS, *PLAIN_FILTERS, *LEARNED_FILTERS)
 
 ONLY = "only"  # the member of agents that have no weights
 
@@ -229,7 +231,7 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
         from dto_agents.recurrent.policy import load_policy as load_recurrent
 
         return load_recurrent(name, zoo.find_member(name, env_id, member, weights), env_id)
-    return _make_own(name, env_id)
+    return _make_own(TASK_AGENTS.get(name, name), env_id)
 
 
 def _make_own(location: str, env_id: str) -> Agent:

@@ -83,6 +83,19 @@ def holding_torque(angles: np.ndarray) -> np.ndarray:
     return data.qfrc_bias.copy()
 
 
+def mass_matrix(angles: np.ndarray) -> np.ndarray:
+    """The joint-space inertia (7, 7) kg m^2 at joint angles (7,) rad, by MuJoCo."""
+    import mujoco
+
+    model = mujoco_model()
+    data = mujoco.MjData(model)
+    data.qpos[:] = angles
+    mujoco.mj_fwdPosition(model, data)
+    result = np.empty((JOINTS, JOINTS))
+    mujoco.mj_fullM(model, result, data.qM)
+    return result
+
+
 def mjcf() -> str:
     """The arm as MJCF text: seven hinges with inertias and motors, nothing to see or touch; RK4 in substeps.
 

@@ -235,7 +235,7 @@ def test_narrower_torque_limits_are_obeyed_and_told():
     limits = [100.0, 100.0, 50.0, 50.0, 20.0, 10.0, 10.0]
     env = make(torque_limits=limits)
     np.testing.assert_array_equal(env.action_space.high, limits)
-    assert env.action_layout.high == tuple(limits) and env.action_layout.bound == 0.03
+    assert env.action_layout.high == tuple(limits) and env.action_layout.bound == 0.01
     np.testing.assert_allclose(env.action_layout.normalize(np.array(limits)), 1)
     wide, start = make(), np.add(constants.GOAL, 0.2)
     for each, torque in ((env, np.full(7, 300.0) * [1, 0, 0, 0, 0, 0, 0]), (wide, np.array([100.0, 0, 0, 0, 0, 0, 0]))):
