@@ -29,11 +29,13 @@ class Collect:
     """Collect successful episodes of a scripted expert as robomimic HDF5; goes on where it was killed."""
 
     env: str = "dto/Square-v0"
-    """Environment with a scripted expert: Lift, Can, Square, ToolHang or Transport, as in dto/Lift-v0."""
+    """Environment with a scripted expert: Lift, Can, Square, ToolHang or Transport, as in dto/Lift-v0; or
+    dto/PlanarPush-v0, whose fixed sets of tasks are solved and written with all mechanical parameters."""
     episodes: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: 200 of one operator, 300 of six)")] = (
         None
     )
-    """Number of successful episodes; failures are thrown away."""
+    """Number of successful episodes; failures are thrown away. Planar pushing: number of further training tasks, none
+    by default, in a set of their own."""
     operators: Literal["single", "multi"] = "single"
     """Who moves the robot: one skilled person, or six people of three levels of skill, as many episodes each."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -110,6 +112,9 @@ class Inspect:
     """PNG to write; demos/TASK.png by default."""
 
 
+PLANAR = "dto/PlanarPush-v0"
+
+
 def default_path(env_id: str, suffix: str = ".hdf5") -> Path:
     """Where what belongs to the demonstrations of ``dto/TASK-v0`` lies unless said otherwise: ``demos/TASK``."""
     return Path("demos") / f"{env_id.split('/')[-1].rsplit('-', 1)[0]}{suffix}"
@@ -143,6 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_collect(options: Collect, console: Console) -> None:
     """Collect demonstrations, showing progress."""
+    if options.env == PLANAR:
+        _collect_planar(options, console)
+        return
     from dto_agents.demos.collect import Collection, collect
 
     default = 200 if options.operators == "single" else 300
@@ -154,6 +162,23 @@ def run_collect(options: Collect, console: Console) -> None:
         ended = collect(collection, out, workers=options.workers, report=report)
     rate = ended.successes / ended.attempts
     console.print(f"{ended.successes} episodes in {out}; the expert solved {rate:.1%} of {ended.attempts} seeds")
+
+
+def _collect_planar(options: Collect, console: Console) -> None:
+    """Solve the sets of planar pushing tasks and write them."""
+    from dto_agents.planar import dataset
+
+    if options.first_seed or options.operators != "single" or (options.episodes or 0) < 0:
+        raise ValueError(
+            "the sets of planar pushing are fixed; only --episodes N adds one, of N further training tasks"
+        )
+    out = options.out or default_path(options.env)
+    sets = [(name, dataset.solve_set(name)) for name in dataset.PAPER_SETS]
+    if options.episodes:
+        sets.append((dataset.EXTRA_SET, dataset.solve_extra(options.episodes)))
+    counts: dict[str, int] = {}
+    dataset.write(out, sets, counts.__setitem__)
+    console.print(f"{', '.join(f'{count} {name}' for name, count in counts.items())} tasks in {out}")
 
 
 def run_optimal(options: Optimal, console: Console) -> None:

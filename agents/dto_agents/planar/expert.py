@@ -123,23 +123,24 @@ def _contacts(problem: ContactProblem, choice: Choice) -> _Contacts:
 def _by_program(
     task: Task, options: PlannerOptions, solver: str, gap: float, time_limit: float
 ) -> tuple[_Contacts, miqp.Proof]:
-    """The program's facets with the best points on them that fingers can keep; if there are none, its own contacts."""
-    proof = miqp.solve(task, options, solver=solver, gap=gap, time_limit=time_limit)
-    answer = proof.answer
-    if answer is None:
+    """The program's facets with the best points on them that fingers can keep; the next facets if there are none."""
+    end = time.monotonic() + time_limit
+    fine = contact_problem(task, replace(options, points_per_facet=STICKING_POINTS))
+    tried: list[tuple[int, int]] = []
+    first: miqp.Proof | None = None
+    while True:
+        left = max(end - time.monotonic(), 0.0)
+        proof = miqp.solve(task, options, solver=solver, gap=gap, time_limit=left, exclude=tried)
+        first = first or proof
         if proof.status == "infeasible":
             raise UnsolvableTaskError(_why(contact_problem(task, options)))
-        raise ValueError(f"{solver} found no plan in {time_limit:g} s; allow more time, or plan by enumeration")
-    fine = contact_problem(task, replace(options, points_per_facet=STICKING_POINTS))
-    on_facets = np.isin(fine.facets, answer.facets[0])
-    choice = fixed_contacts(replace(fine, usable=fine.usable & on_facets))
-    if choice is not None:
-        return _contacts(fine, choice), proof
-    normal = answer.ends.sum(axis=-1)
-    first, second = options.span
-    shares = first + (second - first) * answer.ends[..., 1] / normal
-    forces = np.stack([normal, answer.tangential], axis=-1)
-    return _Contacts(answer.facets, shares, forces, answer.ground, answer.cost), proof
+        if proof.answer is None:
+            raise ValueError(f"{solver} found no plan in {time_limit:g} s; allow more time, or plan by enumeration")
+        pair = proof.answer.facets[0]
+        choice = fixed_contacts(replace(fine, usable=fine.usable & np.isin(fine.facets, pair)))
+        if choice is not None:
+            return _contacts(fine, choice), replace(proof, bound=min(proof.bound, first.bound))
+        tried.append((int(pair[0]), int(pair[1])))
 
 
 def _plan(task: Task, contacts: _Contacts, **shown: Any) -> FingerPlan:

@@ -11,6 +11,7 @@ an upper bound and the next tangents, until the two meet.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -139,6 +140,13 @@ class _Formulation:
         order = np.concatenate([facets.x, -facets.x])
         program.rows(choices[:, 0].reshape(1, -1), order, -np.inf, 0.0)
 
+    def exclude(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Forbid the fingers to be on ``pairs`` of facets together, in either order."""
+        for one, two in pairs:
+            for first, second in ((one, two), (two, one)):
+                columns = np.stack([self.z[0, :, first], self.z[1, :, second]], axis=1)
+                self.program.rows(columns, 1.0, -np.inf, 1.0)
+
     def _flows(self) -> None:
         """Moving from facet i to j costs slip: a unit flow between the binaries of consecutive keyframes."""
         keyframes, count = self.facets.usable.shape
@@ -217,6 +225,7 @@ def solve(
     solver: str = "highs",
     gap: float = 1e-3,
     time_limit: float = 60.0,
+    exclude: Sequence[tuple[int, int]] = (),
 ) -> Proof:
     """Solve the mixed-integer program of ``task``.
 
@@ -227,6 +236,7 @@ def solve(
         solver: HiGHS (in scipy) or SCIP (needs pyscipopt).
         gap: relative gap at which to stop.
         time_limit: seconds after which to stop with what is there.
+        exclude: pairs of facets that the two fingers must not take together, in either order.
 
     Raises:
         dto_envs.registry.MissingExtraError: SCIP is asked for and not installed.
@@ -240,6 +250,7 @@ def solve(
     problem = contact_problem(task, replace(options or PlannerOptions(), points_per_facet=2))
     facets = facet_table(problem)
     formulation = _Formulation(problem, facets, contacts)
+    formulation.exclude(exclude)
     end = time.monotonic() + time_limit
     best: FacetForces | None = None
     bound = -np.inf
