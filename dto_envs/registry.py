@@ -131,7 +131,7 @@ RC_CAR_LAYOUT = ActionLayout(
     groups=(("throttle", (0,)), ("steering", (1,))),
 )
 
-# Positions of two fingers in m. The bound is ours: 0.9 m/s along each axis. One good plan in twelve touches it, and none
+# Positions of two fingers in m. The bound is ours: 0.9 m/s along each axis. One good plan in twelve touches it and none
 # fails when it is clipped; targets that zigzag by centimetres break it.
 PLANAR_LAYOUT = ActionLayout(
     names=("finger0_x", "finger0_y", "finger1_x", "finger1_y"),

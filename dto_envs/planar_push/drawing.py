@@ -11,7 +11,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pygame  # noqa: E402
 
 from dto_envs.planar_push.constants import DT, FINGER_RADIUS, FINGERS, KEYFRAMES  # noqa: E402
-from dto_envs.planar_push.physics import TRACE_DT  # noqa: E402
+from dto_envs.planar_push.physics import TRACE_DT, trajectory_loss  # noqa: E402
 from dto_envs.planar_push.shapes import to_world  # noqa: E402
 from dto_envs.planar_push.tasks import Task  # noqa: E402
 
@@ -44,15 +44,13 @@ class Scene:
         trace: (N, 7) the object's pose and both fingers' positions every 10 ms.
         forces: (T, 3, 2) mean force on the object in N in the interval that ends at each keyframe, from the two
             fingers and the ground.
-        keyframes: how many keyframes have been reached.
-        loss: trajectory loss of those, None before the first.
+        placed: whether the fingers have been placed; before that nothing is judged.
     """
 
     task: Task
     trace: np.ndarray
     forces: np.ndarray
-    keyframes: int
-    loss: float | None
+    placed: bool
 
 
 class Painter:
@@ -82,7 +80,7 @@ class Painter:
         for finger, color in zip(fingers, FINGER_COLORS, strict=True):
             pygame.draw.circle(canvas, color, _pixel(finger), round(FINGER_DRAWN * SCALE))
             pygame.draw.circle(canvas, SKY, _pixel(finger), round(0.35 * FINGER_DRAWN * SCALE))
-        self._words(canvas, time)
+        self._words(canvas, row)
         small = pygame.transform.smoothscale(canvas, (SIZE, SIZE))
         return np.ascontiguousarray(pygame.surfarray.array3d(small).swapaxes(0, 1))
 
@@ -121,11 +119,13 @@ class Painter:
             if np.hypot(*force) > SMALLEST_ARROW:
                 _arrow(canvas, place, METERS_PER_NEWTON * force, color)
 
-    def _words(self, canvas: pygame.Surface, time: float) -> None:
-        scene = self._scene
-        lines = [f"{time:.2f} s of {scene.task.times[-1]:.1f} s"]
-        if scene.loss is not None:
-            lines.append(f"keyframe {scene.keyframes} of {KEYFRAMES}: loss {scene.loss:.2f} cm²")
+    def _words(self, canvas: pygame.Surface, row: int) -> None:
+        scene, every = self._scene, round(DT / TRACE_DT)
+        lines = [f"{row * TRACE_DT:.2f} s of {scene.task.times[-1]:.1f} s"]
+        if scene.placed:
+            poses = scene.trace[: row + 1 : every, :3]
+            loss = trajectory_loss(poses, scene.task.poses[: len(poses)])
+            lines.append(f"keyframe {len(poses)} of {KEYFRAMES}: loss {loss:.2f} cm²")
         for number, line in enumerate(lines):
             canvas.blit(self._font.render(line, True, TEXT), (14 * ZOOM, (12 + 24 * number) * ZOOM))
         wanted = self._font.render("desired", True, GHOST_EDGE)

@@ -197,7 +197,9 @@ class PlanarPushEnv(gymnasium.Env):
         """The picture (512, 512, 3) uint8 in mode "rgb_array"; in mode "human" it goes to the window."""
         if self.render_mode is None:
             return None
-        picture = self._painting().picture(len(self._world.trace) - 1 if self._world else 0)
+        painter = self._painting()
+        _, world = self._running()
+        picture = painter.picture(max(0, len(world.trace) - 1))
         if self._window is not None:
             self._window.show(picture)
             return None
@@ -221,8 +223,7 @@ class PlanarPushEnv(gymnasium.Env):
 
         task, world = self._running()
         trace = world.trace or [np.concatenate([world.pose(), world.fingers()[0].ravel()])]
-        loss = self._info()["trajectory_loss"] if self._poses else None
-        return Painter(Scene(task, np.stack(trace), self._forces.copy(), len(self._poses), loss))
+        return Painter(Scene(task, np.stack(trace), self._forces.copy(), bool(self._poses)))
 
     def _running(self) -> tuple[Task, World]:
         if self._task is None or self._world is None:
