@@ -71,11 +71,8 @@ def power_slide(rng: np.random.Generator, view: View, half: tuple[float, float])
 
 def flick(rng: np.random.Generator, view: View, half: tuple[float, float]) -> Manoeuvre:
     """Run up, throw the car round with full lock on or off the throttle, then drive on or brake."""
-    side, target = rng.choice([-1, 1]), rng.uniform(1.2, 2.8)
-    for _ in range(40):
-        if view.forward > target:
-            break
-        view = yield 1.0, rng.normal(0, 0.1)
+    side = rng.choice([-1, 1])
+    yield from _run_up(rng, view, half, speed=rng.uniform(1.2, 3.0))
     for _ in range(rng.integers(0, 5)):  # the counter-swing of a rally driver
         yield rng.uniform(-0.3, 0.3), -0.7 * side
     braking = rng.choice([-1.0, -0.5, 0.0, 0.5])
@@ -84,6 +81,24 @@ def flick(rng: np.random.Generator, view: View, half: tuple[float, float]) -> Ma
     after, steering = rng.choice([-1.0, -0.3, 0.0, 0.6, 1.0]), rng.uniform(-1, 1)
     for _ in range(rng.integers(4, 16)):
         yield after, steering
+
+
+def corner_at_speed(rng: np.random.Generator, view: View, half: tuple[float, float]) -> Manoeuvre:
+    """Run up, forward or tail first, and take a corner at the limit, with the sticks moving on the way through."""
+    backward = rng.random() < 0.35
+    side = rng.choice([-1, 1])
+    yield from _run_up(rng, view, half, speed=rng.uniform(1.2, 3.2), backward=backward)
+    along = -1.0 if backward else 1.0
+    throttle, steering = along * rng.uniform(-0.4, 1.0), side * rng.uniform(0.2, 1.0)
+    for _ in range(rng.integers(2, 5)):
+        next_throttle = along * rng.uniform(-1.0, 1.0)
+        next_steering = side * rng.uniform(-0.3, 1.0)
+        steps = rng.integers(4, 14)
+        moving = rng.random() < 0.6
+        for step in range(steps):
+            share = step / steps if moving else 0.0
+            yield throttle + share * (next_throttle - throttle), steering + share * (next_steering - steering)
+        throttle, steering = next_throttle, next_steering
 
 
 def reverse(rng: np.random.Generator, view: View, half: tuple[float, float]) -> Manoeuvre:
@@ -96,11 +111,8 @@ def reverse(rng: np.random.Generator, view: View, half: tuple[float, float]) -> 
 
 def turn_out_of_reverse(rng: np.random.Generator, view: View, half: tuple[float, float]) -> Manoeuvre:
     """Reverse fast, throw the nose round, and go on, forward or not."""
-    side, target = rng.choice([-1, 1]), -rng.uniform(1.0, 2.6)
-    for _ in range(35):
-        if view.forward < target:
-            break
-        view = yield -1.0, rng.normal(0, 0.1)
+    side = rng.choice([-1, 1])
+    yield from _run_up(rng, view, half, speed=rng.uniform(1.0, 3.0), backward=True)
     throttle = rng.choice([-1.0, -0.3, 0.0, 0.7])
     for _ in range(rng.integers(5, 16)):
         yield throttle, side * rng.uniform(0.7, 1.0)
@@ -144,16 +156,32 @@ def return_to_middle(rng: np.random.Generator, view: View, half: tuple[float, fl
             view = yield 0.9 * (-speed - view.forward), -2.0 * _wrap(off + math.pi)
 
 
+def _run_up(
+    rng: np.random.Generator, view: View, half: tuple[float, float], *, speed: float, backward: bool = False
+) -> Manoeuvre:
+    """Head for the far end of the hall, nose or tail first, until the car has the speed."""
+    far = (rng.uniform(-0.4, 0.4) * half[0], -math.copysign(0.95 * half[1], view.y))
+    along = -1.0 if backward else 1.0
+    throttle, wobble = along * rng.uniform(0.7, 1.0), rng.uniform(0.0, 0.3)
+    for _ in range(70):
+        off = _wrap(math.atan2(far[1] - view.y, far[0] - view.x) - view.heading - (math.pi if backward else 0.0))
+        if along * view.forward > speed and abs(off) < 1.0:
+            return
+        ready = abs(off) < 0.8 or along * view.forward < 0.8
+        view = yield (throttle if ready else 0.2 * along), along * 1.5 * off + rng.normal(0, wobble)
+
+
 # How often a driver starts each; reversing and stopping are part of any hour of driving.
 HABITS: tuple[tuple[Maker, float], ...] = (
-    (go_to_point, 0.20),
-    (slalom, 0.12),
-    (power_slide, 0.18),
-    (flick, 0.16),
-    (reverse, 0.08),
-    (turn_out_of_reverse, 0.10),
-    (stop, 0.06),
-    (play, 0.10),
+    (go_to_point, 0.14),
+    (slalom, 0.10),
+    (power_slide, 0.13),
+    (flick, 0.12),
+    (corner_at_speed, 0.26),
+    (reverse, 0.05),
+    (turn_out_of_reverse, 0.09),
+    (stop, 0.05),
+    (play, 0.06),
 )
 
 
