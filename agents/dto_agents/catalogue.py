@@ -18,13 +18,19 @@ from dto_agents.base import Agent, FilteredAgent
 from dto_agents.simple import HoldAgent, RandomAgent
 from dto_envs.registry import row
 
-TRAINED_BASES = ("diffusion", "leto", "lstm-gmm")
+TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac")
 # Agents of one task that are not trained; called with ``env_id``, they refuse the others.
 TASK_AGENTS: Mapping[str, str] = MappingProxyType({"iiwa-lqr": "dto_agents.iiwa.lqr:LqrAgent"})
 BASES = (*TRAINED_BASES, "expert", "random", "hold", *TASK_AGENTS)
 PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
 LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine", "residual")
-NAMES = ("expert", "random", "hold", "base", "leto", "lstm-gmm", *TASK_AGENTS, *PLAIN_FILTERS, *LEARNED_FILTERS)
+NAMES = (
+    *("expert", "random", "hold", "base"),
+    *TRAINED_BASES[1:],
+    *TASK_AGENTS,
+    *PLAIN_FILTERS,
+    *LEARNED_FILTERS,
+)
 
 ONLY = "only"  # the member of agents that have no weights
 
@@ -227,6 +233,10 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
         from dto_agents.diffusion.policy import load_policy
 
         return load_policy(zoo.find_member("diffusion", env_id, member, weights), env_id)
+    if name == "rc-car-sac":
+        from dto_agents.rc_car.sac import load_agent
+
+        return load_agent(zoo.find_member(name, env_id, member, weights), env_id)
     if name in TRAINED_BASES:
         from dto_agents.recurrent.policy import load_policy as load_recurrent
 

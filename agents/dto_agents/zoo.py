@@ -81,10 +81,11 @@ def list_members(agent: str, env_id: str, root: Path | None = None) -> tuple[Ent
         if (match := re.fullmatch(r"seed(\d+)\.safetensors", path.name))
     }
     if not found:
-        source = "--data DEMONSTRATIONS --base WEIGHTS" if agent.endswith("-refine") else "--data DEMONSTRATIONS"
+        source = "" if agent == "rc-car-sac" else " --data DEMONSTRATIONS"
+        source += " --base WEIGHTS" if agent.endswith("-refine") else ""
         raise MissingWeightsError(
             f"no weights of {agent!r} for {env_id} in {folder}; train them with: "
-            f"dto-train --agent {agent} --env {env_id} {source} --seed 42"
+            f"dto-train --agent {agent} --env {env_id}{source} --seed 42"
         )
     return tuple(_entry(seed, found[seed]) for seed in sorted(found))
 

@@ -36,9 +36,11 @@ class Train:
         "diffog-refine",
         "residual",
         "rc-car-dynamics",
+        "rc-car-sac",
     ] = "diffusion"
-    """What to train: a policy (diffusion, leto, lstm-gmm), a filter, or the model of an RC car that its planners use
-    (rc-car-dynamics). The -refine filters learn from the trained policy's own chunks."""
+    """What to train: a policy (diffusion, leto, lstm-gmm), a filter, the model of an RC car that its planners use
+    (rc-car-dynamics), or a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data).
+    The -refine filters learn from the trained policy's own chunks."""
     env: str = "dto/PushT-v0"
     """Environment id."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
@@ -47,7 +49,7 @@ class Train:
     seed: int = 42
     """Training seed: initial weights, batches, and which demonstrations are used."""
     steps: int | None = None
-    """Optimiser steps; by default what the environment's recipe says."""
+    """Optimiser steps, of rc-car-sac environment steps; by default what the environment's recipe says."""
     episodes: int | None = None
     """How many demonstrations to use, drawn by the seed; by default 90 for Push-T and all for other tasks."""
     out: Path = Path("weights")
@@ -66,9 +68,10 @@ class Train:
 
 
 # Of the options that only some agents have, those that these have.
-OWN_OPTIONS = {"diffusion": (), "lstm-gmm": (), "residual": ("alpha",), "rc-car-dynamics": ()}
+OWN_OPTIONS = {"diffusion": (), "lstm-gmm": (), "residual": ("alpha",), "rc-car-dynamics": (), "rc-car-sac": ()}
 DEFAULT_EPISODES = {"dto/PushT-v0": 90}
 DYNAMICS = "rc-car-dynamics"
+SAC = "rc-car-sac"
 
 
 def main() -> None:
@@ -101,7 +104,7 @@ def run(options: Train, console: Console) -> Path:
     from dto_envs.registry import row
 
     row(options.env)
-    if options.data is None:
+    if options.data is None and options.agent != SAC:
         raise ValueError("--data PATH is needed: the demonstrations to train on; dto-demos collect makes some")
     if options.seed < 0:
         raise ValueError(f"--seed must not be negative, but is {options.seed}")
@@ -122,9 +125,12 @@ def run(options: Train, console: Console) -> Path:
     torch.set_num_threads(1)
     if options.agent == DYNAMICS:
         return _train_dynamics(options, console)
+    if options.agent == SAC:
+        return _train_sac(options, console)
 
     from dto_agents.demos.dataset import load_demonstrations
 
+    assert options.data is not None
     demonstrations = load_demonstrations(options.data, options.env)
     wanted = DEFAULT_EPISODES.get(options.env) if options.episodes is None else options.episodes
     if options.episodes is None and wanted is not None:
@@ -140,6 +146,9 @@ def _refuse_options_of_others(options: Train) -> None:
         if getattr(options, name) is not None:
             instead = "it has --car and --epochs" if dynamics else f"only {DYNAMICS} has it"
             raise ValueError(f"--{name} does not apply to {options.agent}: {instead}; leave --{name} out")
+    for name in ("data", "episodes", "base") if options.agent == SAC else ():
+        if getattr(options, name) is not None:
+            raise ValueError(f"{SAC} learns by driving, not from recordings; leave --{name} out")
     if options.epochs is not None and options.epochs < 1:
         raise ValueError(f"--epochs must be at least 1, but is {options.epochs}")
 
@@ -158,6 +167,14 @@ def _train_dynamics(options: Train, console: Console) -> Path:
         reporting=lambda title, steps: reporting(title, steps, console),
         recipe=recipe,
     )
+
+
+def _train_sac(options: Train, console: Console) -> Path:
+    from dto_agents.rc_car.sac_training import SacRecipe, train_sac
+
+    recipe = SacRecipe() if options.steps is None else SacRecipe(steps=options.steps)
+    with reporting(f"{options.agent} {options.env} seed {options.seed}", recipe.steps, console) as report:
+        return train_sac(options.env, recipe, seed=options.seed, root=options.out, report=report)
 
 
 def _train_diffusion(options: Train, demonstrations, episodes: int | None, console: Console) -> Path:
