@@ -213,7 +213,7 @@ def _paint_target(canvas: pygame.Surface, view: _View, pose: Sequence[float], *,
 def _paint_can(canvas: pygame.Surface, view: _View, centre: tuple[float, float]) -> None:
     (place,) = view.px([centre])
     pygame.draw.circle(canvas, CAN, place, view.scale * CAN_RADIUS)
-    pygame.draw.circle(canvas, CAN_TOP, place, view.scale * CAN_RADIUS * 0.6)
+    pygame.draw.circle(canvas, CAN_TOP, place, view.scale * CAN_RADIUS * 0.4)
 
 
 def _paint_car(canvas: pygame.Surface, view: _View, pose: np.ndarray, steering: float) -> None:
