@@ -6,8 +6,9 @@ From predicted mechanical parameters to finger positions and forces, in three co
    facet, and the ground along its two rays. Torques are then linear in the rays' lengths, without the paper's
    linearisation. Minimise squared forces plus the heavily weighted square of the slack in Newton's and Euler's
    equations, over rays that are at least as long as makes the smallest force.
-2. Positions. How the force is shared between a facet's ends says where the finger is. Averaged over time, since a
-   finger that sticks does not wander; then the squared finger accelerations are weighed against leaving that place.
+2. Positions. How the force is shared between a facet's ends says where the finger is. A finger that sticks does not
+   wander: step 1 is repeated with fingers drawn ever harder to the average of their places over time. Then squared
+   finger accelerations are weighed against leaving that place.
 3. Forces again, at these positions, so that what is fed forward fits where the fingers are.
 
 Each is a strictly convex box QP, solved exactly by :mod:`dto_envs.filters.boxqp_torch`, whose gradient is that of the
@@ -40,19 +41,24 @@ class LayerOptions:
         slack_weight: of squared slack in the dynamics (q).
         ground_weight: of squared ground forces.
         ray_weight: of squared ray lengths; it chooses among rays that give the same force.
+        stickiness: weights, pass by pass, of a finger's squared distance (in force times share) from its average place.
         share_weight: of squared deviations of a finger's share from its average over time.
-        least_force: smallest normal force of a finger in N, about.
+        least_force: shortest ray of a finger in N, divided over the rays: it keeps contact, and shifts the friction
+            cone inwards, so that small forces have a margin.
+        longest_ray: longest ray of a finger or the ground, in the object's weight; with it a predicted ground cone that
+            is nearly zero, as where nothing touches, cannot carry the object.
         span: shares of a facet's length between which contacts lie.
     """
 
     force_weight: float = 1.0
-    acceleration_weight: float = 0.01
+    acceleration_weight: float = 1e-3
     slack_weight: float = 1e6
     ground_weight: float = 0.01
     ray_weight: float = 1e-3
-    stickiness: tuple[float, ...] = (0.0, 0.1, 1.0, 10.0)
+    stickiness: tuple[float, ...] = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4)
     share_weight: float = 1.0
-    least_force: float = constants.MIN_NORMAL_FORCE
+    least_force: float = 0.1
+    longest_ray: float = 6.0
     span: tuple[float, float] = constants.CONTACT_SHARES
 
 
@@ -139,7 +145,9 @@ def inverse_dynamics(
     missing = (required - (maps @ lengths[..., None])[..., 0]) * weight
     scale = torch.tensor([1.0, 1.0, LENGTH], dtype=poses.dtype, device=poses.device)
     first, last = options.span
-    return Actions(fingers, forces * weight[..., None], ground * weight, missing * scale, first + (last - first) * shares)
+    return Actions(
+        fingers, forces * weight[..., None], ground * weight, missing * scale, first + (last - first) * shares
+    )
 
 
 def _check(mechanics: Mechanics) -> None:
@@ -180,7 +188,7 @@ def _required(mechanics: Mechanics, curvature: Tensor, gravity: float) -> Tensor
 
 
 def _maps(mechanics: Mechanics, points: Tensor) -> Tensor:
-    """(B, T, 3, K) wrenches of unit rays, K of the fingers at ``points`` (B, T, 2, E, 2), by finger, end, ray; two ground."""
+    """(B, T, 3, K) wrenches of the fingers' rays at ``points`` (B, T, 2, E, 2), by finger, end, ray; ground's last."""
     directions = mechanics.cones[..., None, :, :].expand(*points.shape[:-1], 2, 2).flatten(2, 4)
     places = points[..., None, :].expand(*points.shape[:-1], 2, 2).flatten(2, 4)
     directions = torch.cat([directions, mechanics.external_cone], dim=2)
@@ -217,9 +225,9 @@ def _ray_lengths(
     linear = options.slack_weight * (maps.mT @ required[..., None])[..., 0]
     lower = maps.new_zeros(batch, 1, rays)
     lower[..., :-2] = options.least_force / (2 * ends) / (mechanics.mass * gravity)[:, None, None]
-    return _box_qp(form.flatten(0, 1), linear.flatten(0, 1), lower.repeat_interleave(keyframes, 0), None).unflatten(
-        0, (batch, keyframes)
-    )
+    upper = torch.full_like(lower, options.longest_ray)
+    limits = (limit.repeat_interleave(keyframes, 0) for limit in (lower, upper))
+    return _box_qp(form.flatten(0, 1), linear.flatten(0, 1), *limits).unflatten(0, (batch, keyframes))
 
 
 def _away(share: Tensor) -> Tensor:
@@ -248,15 +256,12 @@ def _positions(ends: Tensor, share: Tensor, curvature: Tensor, options: LayerOpt
     return solved.unflatten(0, (ends.shape[0], 2)).mT
 
 
-def _box_qp(form: Tensor, linear: Tensor, lower: Tensor, upper: Tensor | None) -> Tensor:
-    """The minimum (N, n) of x'form x / 2 - linear'x with lower <= x <= upper."""
-    upper = torch.full_like(lower, torch.inf) if upper is None else upper
-    before = torch.zeros_like(linear)
-    size = linear.shape[1]
-    solved = boxqp_torch.solve(
-        form, linear[:, None], lower, upper, alpha=0.0, trajectory=range(size), previous=before, start=linear[:, None] * 0
-    )
-    return solved[:, 0]
+def _box_qp(form: Tensor, linear: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """The minimum (N, n) of x'form x / 2 - linear'x with lower <= x <= upper, (N or 1, 1, n)."""
+    # One step of a trajectory that starts at zero, so that the limits on its change are limits on x.
+    zero, dims = torch.zeros_like(linear), range(linear.shape[1])
+    options = {"alpha": 0.0, "trajectory": dims, "previous": zero, "start": zero[:, None]}
+    return boxqp_torch.solve(form, linear[:, None], lower, upper, **options)[:, 0]
 
 
 def layer_loss(actions: Actions, fingers: Tensor, forces: Tensor, *, slack_weight: float, force_scale: float) -> Tensor:
