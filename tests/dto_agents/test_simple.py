@@ -37,3 +37,10 @@ def test_hold_commands_no_velocity():
     agent = HoldAgent("dto/Square-v0")
     agent.reset([0])
     np.testing.assert_array_equal(agent.act(np.ones((1, 23))), np.zeros((1, 7), np.float32))
+
+
+@pytest.mark.parametrize("task", ["Parking", "Reverse", "DriftTurn", "Race"])
+def test_hold_lets_a_car_coast(task):
+    agent = HoldAgent(f"dto/RCCar{task}-v0")
+    agent.reset([0, 1])
+    np.testing.assert_array_equal(agent.act(np.ones((2, 38))), np.zeros((2, 2), np.float32))
