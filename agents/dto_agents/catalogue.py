@@ -20,7 +20,11 @@ from dto_envs.registry import row
 
 TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac")
 # Agents of one task that are not trained; called with ``env_id``, they refuse the others.
-TASK_AGENTS: Mapping[str, str] = MappingProxyType({"iiwa-lqr": "dto_agents.iiwa.lqr:LqrAgent"})
+TASK_AGENTS: Mapping[str, str] = MappingProxyType(
+    {"iiwa-lqr": "dto_agents.iiwa.lqr:LqrAgent", "miqp": "dto_agents.planar.agents:MiqpAgent"}
+)
+# Environments in which standing still takes more than a constant.
+HOLD: Mapping[str, str] = MappingProxyType({"dto/IiwaReach-v0": "dto_agents.iiwa.holding:GravityAgent"})
 BASES = (*TRAINED_BASES, "expert", "random", "hold", *TASK_AGENTS)
 PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
 LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine", "residual")
@@ -224,7 +228,11 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
     if name == "random":
         return RandomAgent(env_id)
     if name == "hold":
-        return HoldAgent(env_id)
+        return _make_own(HOLD[env_id], env_id) if env_id in HOLD else HoldAgent(env_id)
+    if name == "expert" and env_id == "dto/PlanarPush-v0":
+        from dto_agents.planar.agents import PlanningAgent
+
+        return PlanningAgent(env_id)
     if name == "expert":
         from dto_agents.experts import make_expert
 
