@@ -81,6 +81,8 @@ def test_killed_and_started_again_gives_the_same_file(train, data, tmp_path):
         (["--data", "DATA", "--seed", "-1"], "--seed must not be negative"),
         (["--data", "DATA", "--episodes", "4"], "--episodes 1 to 3"),
         (["--data", "DATA", "--agent", "diffog-refine", "--base", "nowhere"], "dto-train --agent diffusion"),
+        (["--agent", "rc-car-sac", "--data", "DATA"], "rc-car-sac learns by driving"),
+        (["--agent", "rc-car-sac", "--env", "dto/PushT-v0"], "pass one with --env"),
     ],
 )
 def test_bad_input_gets_one_line_and_writes_nothing(train, data, tmp_path, arguments, message):
