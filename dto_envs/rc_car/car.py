@@ -160,7 +160,7 @@ def rollout(
     elif np.shape(noise) != (*controls.shape[:2], 3):
         raise ValueError(f"noise must be {(*controls.shape[:2], 3)}, not {np.shape(noise)}")
     trajectory = np.empty((len(states), controls.shape[1] + 1, size))
-    constants = np.array(astuple(parameters))
+    constants = tuple(float(value) for value in astuple(parameters))
     _drive(states, controls, np.asarray(noise, dtype=np.float64), dt, substeps(dt), constants, trajectory)
     return trajectory
 
@@ -188,6 +188,18 @@ def slip_angle(velocities: np.ndarray) -> np.ndarray:
     velocities = np.asarray(velocities, dtype=np.float64)
     forward, left = velocities[..., 0], velocities[..., 1]
     return np.where(np.hypot(forward, left) > MOVING, np.arctan2(left, np.abs(forward)), 0.0)
+
+
+def at_middle(velocities: np.ndarray, dt: float = CONTROL_STEP) -> np.ndarray:
+    """Velocities (..., 3) of control steps, in the body frame of the step's middle instead of its start.
+
+    This is the nearest to an instantaneous velocity that a displacement tells, and what :func:`slip_angle` should be
+    given where nothing else is known.
+    """
+    velocities = np.asarray(velocities, dtype=np.float64)
+    forward, left, yaw = velocities[..., 0], velocities[..., 1], velocities[..., 2]
+    cos, sin = np.cos(0.5 * dt * yaw), np.sin(0.5 * dt * yaw)
+    return np.stack([cos * forward + sin * left, cos * left - sin * forward, yaw], axis=-1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -227,20 +239,16 @@ def _substep(forward, left, yaw, throttle, steering, constants, sliding):  # pra
 def _drive(states, controls, noise, dt, parts, constants, trajectory):  # pragma: no cover - compiled
     """Fill ``trajectory`` (B, n + 1, S); see :func:`rollout`."""
     cars, steps = controls.shape[0], controls.shape[1]
-    under_way = (states.shape[1] - 13) // 2
+    under_way = (states.shape[1] - DELAYED) // 2
     h = dt / parts
-    max_steering, delay = constants[1], constants[11]
-    keeps = math.exp(-constants[7] * h)
-    values = (
-        constants[0], constants[1], constants[2], constants[3], constants[4], constants[5],
-        constants[6], constants[7], constants[8], constants[9], constants[10], constants[11],
-    )  # fmt: skip
+    max_steering, drag, delay = constants[1], constants[7], constants[11]
+    keeps = math.exp(-drag * h)
     line = np.empty((under_way + 1, 2))
     sliding = np.empty(4)
     for car in range(cars):
         trajectory[car, 0] = states[car]
         for k in range(under_way):
-            line[k, 0], line[k, 1] = states[car, 13 + 2 * k], states[car, 14 + 2 * k]
+            line[k, 0], line[k, 1] = states[car, DELAYED + 2 * k], states[car, DELAYED + 2 * k + 1]
         x, y, heading = states[car, 0], states[car, 1], states[car, 2]
         forward, left, yaw = states[car, 6], states[car, 7], states[car, 8]
         for step in range(steps):
@@ -257,7 +265,7 @@ def _drive(states, controls, noise, dt, parts, constants, trajectory):  # pragma
             for part in range(parts):
                 behind = min(max(math.ceil((delay - part * h) / dt - 1e-9), 0), under_way)
                 throttle, steering = line[under_way - behind, 0], line[under_way - behind, 1] * max_steering
-                gain = _substep(forward, left, yaw, throttle, steering, values, sliding)
+                gain = _substep(forward, left, yaw, throttle, steering, constants, sliding)
                 forward = (forward + h * gain[0]) * keeps
                 left = (left + h * gain[1]) * keeps
                 yaw += h * gain[2]
@@ -280,4 +288,4 @@ def _drive(states, controls, noise, dt, parts, constants, trajectory):  # pragma
                 row[9 + wheel] = sliding[wheel] / parts
             for k in range(under_way):
                 line[k] = line[k + 1]
-                row[13 + 2 * k], row[14 + 2 * k] = line[k, 0], line[k, 1]
+                row[DELAYED + 2 * k], row[DELAYED + 2 * k + 1] = line[k, 0], line[k, 1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dto_envs.rc_car.car import INSTANT, SLIDING, CarParameters, initial_state, rollout, slip_angle
+from dto_envs.rc_car.car import INSTANT, SLIDING, CarParameters, at_middle, initial_state, rollout, slip_angle
 from dto_envs.rc_car.learned import CarNetwork, list_models, read_network
 from dto_envs.rc_car.learned import rollout as predict
 
@@ -79,7 +79,7 @@ class LearnedMotion:
 
     Attributes:
         state: (6,) pose and velocity.
-        slip: body slip angle of the predicted velocity, rad.
+        slip: body slip angle in the middle of the last step, rad.
         sliding: (4,) all ones where it is beyond 0.4 rad, else zeros.
         uncertainty: how much the networks disagree about the last step: the root of the summed variances of forward,
             left and 0.13 m x yaw velocity, m/s; 0 for a single network.
@@ -136,7 +136,7 @@ class LearnedMotion:
     @property
     def slip(self) -> float:
         """Body slip angle, rad."""
-        return float(slip_angle(self.state[3:]))
+        return float(slip_angle(at_middle(self.state[3:], self._dt)))
 
     @property
     def sliding(self) -> np.ndarray:
