@@ -170,7 +170,9 @@ class World:
 
     def _place(self, points: np.ndarray) -> None:
         pose = self.pose()
-        points = to_world(pose, self._task.polygon.project_outside(to_body(pose, points)))
+        body, polygon = to_body(pose, points), self._task.polygon
+        inside = polygon.distance(body) < 0
+        points = np.where(inside[:, None], to_world(pose, polygon.project_outside(body)), points)
         x, y, _ = pose
         u, v, w = self.velocity()
         for index, (a, b) in enumerate(points.tolist()):

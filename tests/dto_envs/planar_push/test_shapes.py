@@ -72,9 +72,9 @@ def test_distances_and_projections_are_shapelys(polygon, seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_inertia_is_what_sampling_measures(seed):
     polygon = random_polygon(np.random.default_rng(seed), 4 + 2 * seed)
-    points = np.random.default_rng(0).uniform(-MAX_RADIUS, MAX_RADIUS, (400_000, 2))
+    points = np.random.default_rng(0).uniform(-MAX_RADIUS, MAX_RADIUS, (100_000, 2))
     points = points[polygon.distance(points) <= 0]
-    assert polygon.inertia == pytest.approx((points**2).sum(axis=1).mean() * polygon.mass, rel=0.01)
+    assert polygon.inertia == pytest.approx((points**2).sum(axis=1).mean() * polygon.mass, rel=0.02)
 
 
 def test_inertia_of_a_square_is_the_textbooks():
