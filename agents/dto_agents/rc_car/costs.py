@@ -84,35 +84,40 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """Small controls, small changes of them (equation 5), and one-sided quadratic barriers at -1 and 1 (equation 6).
+    """Small controls, small changes of them (equation 5), one-sided quadratic barriers at their limits (equation 6).
 
     Attributes:
         magnitude: weight of the squared controls.
         change: weight of the squared changes.
-        limit: weight of the squared excess over 1 in magnitude.
+        limit: weight of the squared excess over 1 in magnitude, and over ``fastest``.
+        fastest: limit on the magnitude of a change; infinite for none.
         previous: (2,) the control before the first one, which the first change is measured from; None for no such.
     """
 
     magnitude: float = 0.01
     change: float = 0.05
     limit: float = 20.0
+    fastest: float = math.inf
     previous: np.ndarray | None = None
 
     def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
         """See :class:`Term`."""
-        changes, excess = self._changes(controls), self._excess(controls)
+        changes = self._changes(controls)
+        excess, haste = _excess(controls, 1.0), _excess(changes, self.fastest)
         return (
             self.magnitude * np.einsum("bti,bti->b", controls, controls)
             + self.change * np.einsum("bti,bti->b", changes, changes)
             + self.limit * np.einsum("bti,bti->b", excess, excess)
+            + self.limit * np.einsum("bti,bti->b", haste, haste)
         )
 
     def add_partials(
         self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
     ) -> None:
         """See :class:`Term`."""
-        control_costs += 2 * self.magnitude * controls + 2 * self.limit * self._excess(controls)
-        changes = 2 * self.change * self._changes(controls)
+        control_costs += 2 * self.magnitude * controls + 2 * self.limit * _excess(controls, 1.0)
+        changes = self._changes(controls)
+        changes = 2 * self.change * changes + 2 * self.limit * _excess(changes, self.fastest)
         if self.previous is None:
             control_costs[:, 1:] += changes
             control_costs[:, :-1] -= changes
@@ -125,9 +130,6 @@ class Controls:
         if self.previous is None:
             return changes
         return np.concatenate([controls[:, :1] - self.previous, changes], axis=1)
-
-    def _excess(self, controls: np.ndarray) -> np.ndarray:
-        return controls - np.clip(controls, -1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +174,43 @@ class Obstacles:
         distances = np.sqrt(np.einsum("btki,btki->btk", apart, apart))
         missing = np.maximum(self.clearances - distances, 0.0)
         return apart / np.maximum(distances, 1e-9)[..., None], missing
+
+
+@dataclass(frozen=True, eq=False)
+class Familiar:
+    """Velocities that a learned model has seen: one-sided quadratic barriers, since plans exploit its errors elsewhere.
+
+    Attributes:
+        mean: (3,) of the forward, left and yaw velocities that the model learned from.
+        scale: (3,) their standard deviations.
+        reach: (3,) how many of these to either side count as seen.
+        weight: weight of the squared excess, in standard deviations.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    reach: tuple[float, float, float] = (2.5, 5.0, 4.0)
+    weight: float = 1.0
+
+    def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        """See :class:`Term`."""
+        excess = self._beyond(states)
+        return self.weight * np.einsum("bti,bti->b", excess, excess)
+
+    def add_partials(
+        self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
+    ) -> None:
+        """See :class:`Term`."""
+        state_costs[:, 1:, 3:] += 2 * self.weight * self._beyond(states) / self.scale
+
+    def _beyond(self, states: np.ndarray) -> np.ndarray:
+        standard = (states[:, 1:, 3:] - self.mean) / self.scale
+        return standard - np.clip(standard, -np.array(self.reach), np.array(self.reach))
+
+
+def _excess(values: np.ndarray, limit: float) -> np.ndarray:
+    """By how much values lie outside [-limit, limit], signed."""
+    return values - np.clip(values, -limit, limit)
 
 
 def wrap(angle: np.ndarray | float) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from dto_agents.rc_car.costs import Familiar, Term
 from dto_envs.rc_car import adjoint, car, learned
 from dto_envs.rc_car.car import CONTROL_STEP, DEFAULT, CarParameters
 from dto_envs.rc_car.learned import CarNetwork
@@ -26,7 +27,11 @@ class Dynamics(Protocol):
         ...
 
     def rollout(self, state: np.ndarray, controls: np.ndarray, past: np.ndarray) -> np.ndarray:
-        """States (B, n + 1, 6) from ``state`` (S,) under controls (B, n, 2) after past (recorded, 2)."""
+        """States (B, n + 1, 6) from ``state``, (S,) or (B, S), under controls (B, n, 2) after past (recorded, 2)."""
+        ...
+
+    def terms(self) -> tuple[Term, ...]:
+        """What a cost needs for these dynamics to be trusted."""
         ...
 
     def gradient(
@@ -40,7 +45,7 @@ class Dynamics(Protocol):
         """Derivative (B, n, 2) of a cost with regard to the controls.
 
         Args:
-            state: (S,) where the rollouts begin.
+            state: where the rollouts begin, (S,) or (B, S).
             states: (B, n + 1, 6), the rollouts of ``controls``.
             controls: (B, n, 2).
             partials: the cost's partial derivatives with regard to states and controls.
@@ -67,7 +72,11 @@ class LearnedDynamics:
 
     def rollout(self, state: np.ndarray, controls: np.ndarray, past: np.ndarray) -> np.ndarray:
         """See :class:`Dynamics`."""
-        return learned.rollout(self.network, state[:6], controls, past)
+        return learned.rollout(self.network, state[..., :6], controls, past)
+
+    def terms(self) -> tuple[Term, ...]:
+        """Velocities like those that the network learned from."""
+        return (Familiar(self.network.input_mean[:3].astype(float), self.network.input_scale[:3].astype(float)),)
 
     def gradient(
         self,
@@ -105,6 +114,10 @@ class AnalyticDynamics:
         """See :class:`Dynamics`."""
         return np.ascontiguousarray(self._drive(state, controls)[..., :6])
 
+    def terms(self) -> tuple[Term, ...]:
+        """None: this is the car itself."""
+        return ()
+
     def gradient(
         self,
         state: np.ndarray,
@@ -119,7 +132,7 @@ class AnalyticDynamics:
         return np.stack(found)
 
     def _drive(self, state: np.ndarray, controls: np.ndarray) -> np.ndarray:
-        states = np.broadcast_to(state, (len(controls), len(state)))
+        states = np.broadcast_to(state, (len(controls), np.shape(state)[-1]))
         return car.rollout(states, controls, self.dt, self.parameters)
 
     def _sweep(

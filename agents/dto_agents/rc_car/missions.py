@@ -1,14 +1,13 @@
 """Planning the scenarios: their targets and cans as a cost, all sensible ways to turn, and replanning on the way.
 
 The cost is that of equations 4 to 6: the final target with its position, heading and standstill, the way point with a
-hundredth of that, small and steady controls within their limits, and cans to keep clear of.
+tenth of that, small and steady controls within their limits, cans to keep clear of, and what the dynamics add.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +15,11 @@ from dto_agents.rc_car.costs import Controls, Cost, Obstacles, Targets, on_branc
 from dto_agents.rc_car.dynamics import Dynamics
 from dto_agents.rc_car.optimisation import Plan, Problem, descend, optimise, spread_starts
 from dto_envs.rc_car.scenarios import CAN_RADIUS, CAR_WIDTH, Scenario
+from dto_envs.registry import RC_CAR_LAYOUT
 
-FINAL_WEIGHTS = (40.0, 40.0, 10.0, 3.0, 3.0, 0.1)
-WAY_WEIGHTS = (1.0, 1.0, 0.3, 0.0, 0.0, 0.0)
+FINAL_WEIGHTS = (40.0, 40.0, 20.0, 2.0, 2.0, 0.1)
+WAY_WEIGHTS = (5.0, 5.0, 3.0, 0.0, 0.0, 0.0)
+CHANGE = 0.03  # weight of changes of the controls
 # Discs that cover the car's body, and the room left between its wall and a can.
 DISCS = (-0.12, 0.0, 0.12)
 DISC_RADIUS = math.hypot(0.06, CAR_WIDTH / 2)
@@ -43,8 +44,8 @@ class Mission:
     steps: int
     dt: float
 
-    def cost(self, previous: np.ndarray | None) -> Cost:
-        """The cost of the steps that are left, after the action ``previous`` (2,)."""
+    def cost(self, dynamics: Dynamics, previous: np.ndarray | None) -> Cost:
+        """The cost of the steps that are left for ``dynamics``, after the action ``previous`` (2,)."""
         scenario, total = self.scenario, round(self.scenario.target.time / self.dt)
         done = total - self.steps
         goals = zip((scenario.way_point, scenario.target), self.headings, (WAY_WEIGHTS, FINAL_WEIGHTS), strict=True)
@@ -54,7 +55,11 @@ class Mission:
             if round(goal.time / self.dt) > done
         ]
         steps, states, weights = zip(*wanted, strict=True)
-        terms = [Targets(np.array(steps), np.array(states), np.array(weights)), Controls(previous=previous)]
+        terms = [
+            Targets(np.array(steps), np.array(states), np.array(weights)),
+            Controls(change=CHANGE, fastest=RC_CAR_LAYOUT.bound, previous=previous),
+            *dynamics.terms(),
+        ]
         if scenario.cans:
             clearances = np.full(len(scenario.cans), DISC_RADIUS + CAN_RADIUS + MARGIN)
             terms.append(Obstacles(np.array(scenario.cans), clearances, DISCS))
@@ -78,11 +83,15 @@ class Effort:
     Attributes:
         starts: number of starts per branch of the first plan.
         iterations: most iterations of the first plan's best starts.
+        polish_iterations: most iterations that make the first plan hold for cars that differ a little from the model.
+        doubt: by how much they differ, see :class:`dto_agents.rc_car.optimisation.Problem`; 0 for not at all.
         replan_iterations: most iterations when replanning from the plan before.
     """
 
     starts: int = 6
-    iterations: int = 120
+    iterations: int = 100
+    polish_iterations: int = 60
+    doubt: float = 0.05
     replan_iterations: int = 15
 
 
@@ -110,9 +119,13 @@ def plan_mission(
     """
     found = []
     for mission in missions(scenario, float(state[2]), dynamics.dt):
-        problem = Problem(dynamics, mission.cost(previous), state, past)
+        problem = Problem(dynamics, mission.cost(dynamics, previous), state, past)
         starts = spread_starts(problem, mission.steps, effort.starts)
-        found.append((mission, optimise(problem, starts, iterations=effort.iterations)))
+        plan = optimise(problem, starts, iterations=effort.iterations)
+        if effort.doubt and plan.found is not None:
+            problem = replace(problem, doubt=effort.doubt)
+            plan = descend(problem, plan.controls, iterations=effort.polish_iterations)
+        found.append((mission, plan))
     return min(found, key=lambda entry: entry[1].cost if entry[1].found is not None else math.inf)
 
 
@@ -137,13 +150,5 @@ def replan_mission(
         previous: as in :func:`plan_mission`.
         effort: how hard to plan.
     """
-    problem = Problem(dynamics, mission.cost(previous), state, past)
+    problem = Problem(dynamics, mission.cost(dynamics, previous), state, past)
     return descend(problem, remaining, iterations=effort.replan_iterations)
-
-
-def heading_error(heading: float, wanted: float) -> float:
-    """Absolute difference of two headings, wrapped, in [0, pi]."""
-    return abs(float(wrap(heading - wanted)))
-
-
-__all__: Sequence[str] = ("Effort", "Mission", "heading_error", "missions", "plan_mission", "replan_mission")

@@ -8,7 +8,7 @@ default everywhere. Every plan says how it ended; one that diverged holds no con
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -77,12 +77,15 @@ class Problem:
         cost: what is wanted.
         state: (S,) where it starts, as the dynamics take it.
         past: (recorded, 2) actions before the first control, oldest first; None for zeros.
+        doubt: share by which throttle, steering and the velocity at the start may each be more or less than the
+            dynamics say; the cost is then the mean over these cars, which keeps plans off knife's edges. 0 for none.
     """
 
     dynamics: Dynamics
     cost: Cost
     state: np.ndarray
     past: np.ndarray | None = None
+    doubt: float = 0.0
 
     def rollout(self, controls: np.ndarray) -> np.ndarray:
         """States (B, n + 1, 6) under controls (B, n, 2)."""
@@ -90,15 +93,35 @@ class Problem:
 
     def costs(self, controls: np.ndarray) -> np.ndarray:
         """Cost of every row of controls (B, n, 2)."""
-        return self.cost.value(self.rollout(controls), controls)
+        found = [self.cost.value(self.dynamics.rollout(*cars), cars[1]) for cars in self._cars(controls)]
+        return np.mean(found, axis=0)
 
     def cost_and_gradient(self, controls: np.ndarray) -> tuple[float, np.ndarray]:
         """Cost of one trajectory's controls (n, 2) and its gradient (n, 2); the cost may be infinite."""
-        batch = controls[None]
-        states = self.rollout(batch)
+        gains, speeds = self._doubted()
+        batch = controls * gains[:, None]
+        start = np.repeat(self.state[None], len(gains), axis=0)
+        start[:, 3:9] *= speeds[:, None]
+        states = self.dynamics.rollout(start, batch, self._past)
         partials = self.cost.partials(states, batch)
-        gradient = self.dynamics.gradient(self.state, states, batch, partials, self._past)
-        return float(self.cost.value(states, batch)[0]), gradient[0]
+        gradients = self.dynamics.gradient(start, states, batch, partials, self._past)
+        return float(self.cost.value(states, batch).mean()), np.mean(gradients * gains[:, None], axis=0)
+
+    def _cars(self, controls: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Start, controls and past of a rollout for every car that is allowed for."""
+        for gain, speed in zip(*self._doubted(), strict=True):
+            start = self.state.copy()
+            start[3:9] *= speed
+            yield start, controls * gain, self._past
+
+    def _doubted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gains (K, 2) of throttle and steering, and (K,) of the velocity at the start."""
+        if not self.doubt:
+            return np.ones((1, 2)), np.ones(1)
+        factors = np.ones((7, 3))
+        for index in range(6):
+            factors[1 + index, index // 2] += self.doubt * (-1) ** index
+        return factors[:, :2], factors[:, 2]
 
     @property
     def _past(self) -> np.ndarray:

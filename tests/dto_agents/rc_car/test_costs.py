@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dto_agents.rc_car.costs import Controls, Cost, Obstacles, Targets, on_branch, on_branches, wrap
+from dto_agents.rc_car.costs import Controls, Cost, Familiar, Obstacles, Targets, on_branch, on_branches, wrap
 from dto_agents.rc_car.racing import Race
 from dto_envs.rc_car.tracks import get_track
 
@@ -45,8 +45,9 @@ def differences(cost, states, controls, shift=1e-6):
 TERMS = {
     "targets": Targets(np.array([2, 5]), np.ones((2, 6)), np.arange(12.0).reshape(2, 6)),
     "controls": Controls(0.3, 0.5, 2.0),
-    "linked controls": Controls(0.3, 0.5, 2.0, previous=np.array([0.2, -0.4])),
+    "linked controls": Controls(0.3, 0.5, 2.0, fastest=0.4, previous=np.array([0.2, -0.4])),
     "obstacles": Obstacles(np.array([[1.9, 0.6], [0.0, 1.4]]), np.array([0.5, 0.7]), discs=(-0.1, 0.1)),
+    "familiar": Familiar(np.array([0.5, 0.0, 0.0]), np.array([0.3, 0.1, 0.5]), (1.0, 2.0, 0.5)),
     "race": Race(TRACK, 2.0, 0.05, margin=0.3, centre_weight=0.3),
 }
 
@@ -75,6 +76,7 @@ def test_targets_and_controls_cost_what_the_equations_say():
     assert Controls(0, 1, 0).value(states, controls)[0] == 0.25 + 9
     assert Controls(0, 1, 0, previous=np.array([0.0, 0.0])).value(states, controls)[0] == 1 + 0.25 + 9
     assert Controls(0, 0, 1).value(states, controls)[0] == 1
+    assert Controls(0, 0, 1, fastest=0.3).value(states, controls)[0] == pytest.approx(1 + 0.2**2 + 2.7**2)
 
 
 def test_an_obstacle_costs_nothing_until_it_is_too_near():

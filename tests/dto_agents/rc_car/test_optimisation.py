@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dto_agents.rc_car.costs import Controls, Cost, Targets
-from dto_agents.rc_car.dynamics import AnalyticDynamics, LearnedDynamics
+from dto_agents.rc_car.dynamics import AnalyticDynamics, Dynamics, LearnedDynamics
 from dto_agents.rc_car.optimisation import DivergedError, Problem, descend, line_search, optimise, spread_starts
 from dto_envs.rc_car import car
 from dto_envs.rc_car.learned import CarNetwork
@@ -107,7 +107,7 @@ def test_a_plan_that_diverges_is_reported_and_holds_nothing(method):
 class WrongSlopes:
     """The learned car with slopes that point uphill."""
 
-    right: LearnedDynamics = LEARNED.dynamics
+    right: Dynamics = LEARNED.dynamics
     dt: float = 0.05
     recorded: int = 0
 
@@ -158,3 +158,17 @@ def test_the_gradient_of_a_car_with_delay_is_that_of_differences():
     shift = 1e-4 * np.eye(40).reshape(40, 20, 2)
     differences = (problem.costs(controls + shift) - problem.costs(controls - shift)) / 2e-4
     np.testing.assert_allclose(gradient.ravel(), differences, rtol=1e-3, atol=1e-3)
+
+
+def test_doubt_is_the_mean_over_cars_that_differ():
+    problem = replace(LEARNED, doubt=0.1, state=np.array([0.0, 0, 0, 1.0, 0.1, 0.2]))
+    controls = np.random.default_rng(1).uniform(-0.5, 0.5, (20, 2))
+    certain = [replace(LEARNED, state=problem.state)] * 5
+    faster, slower = (replace(LEARNED, state=problem.state * [1, 1, 1, s, s, s]) for s in (1.1, 0.9))
+    gains = [[1, 1], [1.1, 1], [0.9, 1], [1, 1.1], [1, 0.9], [1, 1], [1, 1]]
+    expected = [c.costs((controls * g)[None])[0] for c, g in zip([*certain, faster, slower], gains, strict=True)]
+    cost, gradient = problem.cost_and_gradient(controls)
+    assert cost == pytest.approx(np.mean(expected)) == problem.costs(controls[None])[0]
+    shift = 1e-2 * np.eye(40).reshape(40, 20, 2)
+    differences = (problem.costs(controls + shift) - problem.costs(controls - shift)) / 2e-2
+    np.testing.assert_allclose(gradient.ravel(), differences, rtol=0.02, atol=1e-2 * np.abs(differences).max())
