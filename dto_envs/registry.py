@@ -107,7 +107,7 @@ IIWA_LAYOUT = ActionLayout(
     dt=0.01,
     bound=0.01,
     alpha=1.0,
-    penalty=PenaltyParameters(step_size=0.1, tolerance=0.004, max_iterations=1000),
+    penalty=PenaltyParameters(step_size=0.1, tolerance=1e-4, max_iterations=1000),
     units=("Nm",) * 7,
     scale=(320.0, 320.0, 176.0, 176.0, 110.0, 40.0, 40.0),
 )
