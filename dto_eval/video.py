@@ -24,7 +24,8 @@ def write_videos(finished: FinishedRun, count: int, *, workers: int = 1) -> list
     """Write MP4 films of ``count`` episodes: the first init of every member, then the second, and so on.
 
     The environment is reset with the episode's init and given the recorded actions. A film is kept only if the
-    initial state and the outcome are those of the record: it shows that very episode.
+    initial state and the outcome are those of the record: it shows that very episode. It has a frame per step, or where
+    steps are few and long, the frames of the environment's own slow motion, ``film()``.
 
     Raises:
         VideoError: no OpenGL, no ffmpeg, or an episode that came out differently.
@@ -80,12 +81,16 @@ def _film_maker(env_spec: str, folder: Path) -> pool.Work:
         path = folder / film_name(key, record.success_once)
         unfinished = path.with_name(f"unfinished-{path.name}")
         fps = env.metadata.get("render_fps", 20)
+        film = getattr(env.unwrapped, "film", None)
         with imageio.get_writer(unfinished, fps=fps, macro_block_size=2, codec="libx264") as writer:
             writer.append_data(_frame(env))  # type: ignore[attr-defined]
             set_drawing(env, False)
             for action in actions:
                 _, _, _, _, info = env.step(action.astype(env.action_space.dtype))
-                writer.append_data(_frame(env))  # type: ignore[attr-defined]
+                if film is None:
+                    writer.append_data(_frame(env))  # type: ignore[attr-defined]
+            for frame in film() if film else ():
+                writer.append_data(frame)  # type: ignore[attr-defined]
         score = min(max(float(info["score"]), 0.0), 1.0)
         if bool(info["success"]) != record.success_at_end or score != record.score:
             unfinished.unlink()

@@ -21,6 +21,13 @@ def test_a_film_shows_every_step_of_its_episode(finished):
         assert reader.get_meta_data()["fps"] == 10
 
 
+def test_an_environment_with_few_steps_is_shown_in_slow_motion(tmp_path):
+    short = evaluate(resolve_protocol("dto/PlanarPush-v0", "hold", episodes=1), tmp_path, workers=1).finished
+    (path,) = write_videos(short, 1)
+    with imageio.get_reader(path) as reader:
+        assert reader.count_frames() == 1 + 41
+
+
 def test_a_film_of_another_episode_is_refused(finished, tmp_path):
     key = ("only", 100000)
     for change, message in (({"init_hash": "0" * 64}, "initial state differs"), ({"score": 0.5}, "another outcome")):
