@@ -77,7 +77,7 @@ def run(options: SuiteOptions) -> Path:
         predicted[name] = model(starts.states, starts.controls, starts.past)
         measured[name] = Measured(*errors(predicted[name], starts.poses))
     page = Page("The real RC car, predicted one second ahead", options.out)
-    page.text(_introduction(options, fitted, tested, starts))
+    page.text(_introduction(options, fitted, tested, starts, bicycles[BICYCLE]))
     _error_table(page, "errors", measured, starts)
     page.text(_verdict(measured, starts))
     page.heading("Starts that slide")
@@ -143,7 +143,13 @@ def _paper_network(options: SuiteOptions, logs: Sequence[Log], seed: int, kept: 
     return read_network(path)
 
 
-def _introduction(options: SuiteOptions, fitted: Sequence[Log], tested: Sequence[Log], starts: Starts) -> str:
+def _introduction(
+    options: SuiteOptions,
+    fitted: Sequence[Log],
+    tested: Sequence[Log],
+    starts: Starts,
+    bicycle: Mapping[str, float],
+) -> str:
     return (
         f"Models see the pose and velocity at a start, the {PAST} controls before it and the {HORIZON} after it, and "
         f"predict the pose {HORIZON / RATE:g} s later. Bicycles are fitted to, and networks trained on, "
@@ -152,8 +158,10 @@ def _introduction(options: SuiteOptions, fitted: Sequence[Log], tested: Sequence
         "wherever the car moves faster than 0.3 m/s. Intervals (95 %) are bootstrapped over "
         f"blocks of {BLOCK_S:g} s, since neighbouring starts overlap. "
         "The paper's network is the paper's to the letter: 8 x 64 GELU, smoothed poses, the present action alone, the "
-        "relative loss, and the next velocity as output. Ours sees 10 actions, since the car answers its commands 0.14 "
-        "to 0.17 s late, and gives the change of velocity. `fitted/` keeps the bicycles and the paper's networks."
+        "relative loss, and the next velocity as output. Ours sees 10 actions and gives the change of velocity: the car "
+        f"answers late (the dynamic bicycle's fit: throttle after {bicycle['delay_throttle']:.2f} s, steering after "
+        f"{bicycle['delay_steering']:.2f} s with a lag of {bicycle['steering_lag']:.2f} s). A run keeps what it fitted "
+        "in `fitted/` of its folder."
     )
 
 
