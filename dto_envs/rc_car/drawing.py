@@ -16,8 +16,8 @@ from dto_envs.rc_car.car import CarParameters  # noqa: E402
 from dto_envs.rc_car.scenarios import CAN_RADIUS, CAR_LENGTH, CAR_WIDTH  # noqa: E402
 from dto_envs.rc_car.tracks import Track  # noqa: E402
 
-SIZE = 640
-FINE = 2 * SIZE  # everything is drawn twice as large, then averaged down
+SIZE, IMAGE_SIZE = 640, 96  # px
+OVERSAMPLING = {SIZE: 2, IMAGE_SIZE: 4}  # everything is drawn so many times as large, then averaged down
 MARGIN = 0.7  # m around what must be seen
 FLOOR, LINES = (226, 224, 218), (213, 211, 204)
 ASPHALT, EDGE, START_LINE = (120, 122, 126), (250, 250, 250), (40, 40, 40)
@@ -56,17 +56,16 @@ class Scene:
 class Painter:
     """Paints one episode after the other; tyre marks stay until the next begins."""
 
-    def __init__(self) -> None:
-        """Make the canvases; :meth:`begin` fills them."""
-        self._ground = _canvas(FINE)
-        self._fine = _canvas(FINE)
-        self._view = _View(np.zeros((1, 2)))
-        self._small = {SIZE: _canvas(SIZE)}
+    def __init__(self, size: int = SIZE) -> None:
+        """Make canvases for pictures of ``size`` x ``size`` px; :meth:`begin` fills them."""
+        fine = size * OVERSAMPLING.get(size, 2)
+        self._ground, self._fine, self._canvas = _canvas(fine), _canvas(fine), _canvas(size)
+        self._view = _View(np.zeros((1, 2)), fine)
         self._font: pygame.font.Font | None = None
 
     def begin(self, scene: Scene) -> None:
         """Draw the floor and what is fixed on it, free of marks."""
-        self._view = _View(scene.points)
+        self._view = _View(scene.points, self._fine.get_width())
         _paint_floor(self._ground, self._view)
         if scene.track is not None:
             _paint_track(self._ground, self._view, scene.track)
@@ -86,9 +85,7 @@ class Painter:
             pygame.draw.lines(self._ground, MARK, False, path, width)
             pygame.draw.circle(self._ground, MARK, path[-1], width // 2)
 
-    def paint(
-        self, scene: Scene, state: np.ndarray, action: np.ndarray, readout: str | None, size: int = SIZE
-    ) -> pygame.Surface:
+    def paint(self, scene: Scene, state: np.ndarray, action: np.ndarray, readout: str | None = None) -> pygame.Surface:
         """Paint the car and what stands around it.
 
         Args:
@@ -96,10 +93,9 @@ class Painter:
             state: (3+,) x, y in m, heading in rad.
             action: (2,) the last throttle and steering; the front wheels show the latter.
             readout: a line of text, or None.
-            size: of the picture, px.
 
         Returns:
-            The canvas, ``size`` x ``size`` px; the next call of the same size paints over it.
+            The canvas; the next call paints over it.
         """
         fine, view = self._fine, self._view
         fine.blit(self._ground, (0, 0))
@@ -110,11 +106,10 @@ class Painter:
         for can in scene.cans:
             _paint_can(fine, view, can)
         _paint_car(fine, view, state, float(action[1]) * _CAR.steering)
-        canvas = self._small.setdefault(size, _canvas(size))
-        pygame.transform.smoothscale(fine, (size, size), canvas)
+        pygame.transform.smoothscale(fine, self._canvas.get_size(), self._canvas)
         if readout is not None:
-            canvas.blit(self._text(readout), (12, SIZE - 28))
-        return canvas
+            self._canvas.blit(self._text(readout), (12, self._canvas.get_height() - 28))
+        return self._canvas
 
     def _text(self, line: str) -> pygame.Surface:
         if self._font is None:
@@ -129,19 +124,19 @@ def pixels(canvas: pygame.Surface) -> np.ndarray:
 
 
 class _View:
-    """Where metres are on the fine canvas: a square around all points, y upwards."""
+    """Where metres are on a canvas of ``size`` px: a square around all points, y upwards."""
 
-    def __init__(self, points: np.ndarray) -> None:
+    def __init__(self, points: np.ndarray, size: int) -> None:
         low, high = points.min(axis=0), points.max(axis=0)
         side = float((high - low).max()) + 2 * MARGIN
-        self.scale = FINE / side
+        self.size, self.scale = size, size / side
         self.low = (low + high) / 2 - side / 2
         self.side = side
 
     def px(self, points: Sequence | np.ndarray) -> list[tuple[float, float]]:
         """Points (N, 2) in m as px from the upper left."""
         placed = (np.asarray(points, dtype=np.float64) - self.low) * self.scale
-        return [(x, FINE - y) for x, y in placed.tolist()]
+        return [(x, self.size - y) for x, y in placed.tolist()]
 
     def length(self, metres: float) -> int:
         """A length in m as whole px, at least 1."""
@@ -173,7 +168,7 @@ def _paint_floor(canvas: pygame.Surface, view: _View) -> None:
             ends = np.array([view.low, view.low + view.side])
             ends[:, axis] = value
             start, end = view.px(ends)
-            pygame.draw.line(canvas, LINES, start, end, 2)
+            pygame.draw.line(canvas, LINES, start, end, view.length(0.008))
 
 
 def _paint_track(canvas: pygame.Surface, view: _View, track: Track) -> None:

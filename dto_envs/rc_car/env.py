@@ -94,7 +94,7 @@ class RCCarEnv(gymnasium.Env):
         self._steps = 0
         self._recent = np.zeros((RECENT, 2))
         self._largest_slip = 0.0
-        self._painter: Painter | None = None
+        self._painters: dict[int, Painter] = {}
         self._window: Window | None = None
         if render_mode == "human":
             from dto_envs.rc_car.drawing import SIZE
@@ -136,8 +136,12 @@ class RCCarEnv(gymnasium.Env):
         self._started, self._steps, self._largest_slip = True, 0, abs(self._motion.slip)
         self._recent = np.zeros((RECENT, 2))
         self._begin(initial)
-        if self._painter is not None:
-            self._painter.begin(self._scene())
+        for painter in self._painters.values():
+            painter.begin(self._scene())
+        if self.render_mode is not None:
+            from dto_envs.rc_car.drawing import SIZE
+
+            self._painter(SIZE)  # so that tyre marks are noted from the first step
         if self.render_mode == "human":
             self.render()
         info = self._info()
@@ -159,8 +163,8 @@ class RCCarEnv(gymnasium.Env):
         self._recent = np.vstack([self._recent[1:], action])
         self._largest_slip = max(self._largest_slip, abs(self._motion.slip))
         reward, done = self._advance(before, self._motion.state)
-        if self._painter is not None:
-            self._painter.mark(before, self._motion.state, self._motion.sliding)
+        for painter in self._painters.values():
+            painter.mark(before, self._motion.state, self._motion.sliding)
         if self.render_mode == "human":
             self.render()
         terminated = self.terminate_on_success and done
@@ -170,10 +174,10 @@ class RCCarEnv(gymnasium.Env):
         """The picture (640, 640, 3) uint8 in mode "rgb_array"; in mode "human" it goes to the window."""
         if self.render_mode is None:
             return None
-        from dto_envs.rc_car.drawing import pixels
+        from dto_envs.rc_car.drawing import SIZE, pixels
 
         self._require_start()
-        canvas = self._prepared_painter().paint(self._scene(), self._motion.state, self._recent[-1], self._readout())
+        canvas = self._paint(SIZE, self._readout())
         if self._window is not None:
             self._window.show(canvas)
             return None
@@ -228,16 +232,18 @@ class RCCarEnv(gymnasium.Env):
     def _image(self) -> np.ndarray:
         from dto_envs.rc_car.drawing import pixels
 
-        canvas = self._prepared_painter().paint(self._scene(), self._motion.state, self._recent[-1], None, IMAGE_SIZE)
-        return pixels(canvas)
+        return pixels(self._paint(IMAGE_SIZE))
 
-    def _prepared_painter(self) -> Painter:
-        if self._painter is None:
+    def _paint(self, size: int, readout: str | None = None) -> Any:
+        return self._painter(size).paint(self._scene(), self._motion.state, self._recent[-1], readout)
+
+    def _painter(self, size: int) -> Painter:
+        if size not in self._painters:
             from dto_envs.rc_car.drawing import Painter
 
-            self._painter = Painter()
-            self._painter.begin(self._scene())
-        return self._painter
+            self._painters[size] = Painter(size)
+            self._painters[size].begin(self._scene())
+        return self._painters[size]
 
     def _readout(self) -> str:
         speed = math.hypot(*self._motion.state[3:5])

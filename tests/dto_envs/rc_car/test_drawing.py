@@ -24,7 +24,7 @@ def at(image: np.ndarray, painter: Painter, point) -> np.ndarray:
 def test_cans_targets_and_car_stand_where_they_are():
     env = gymnasium.make("dto/RCCarParking-v0", render_mode="rgb_array")
     env.reset(options={"state": [1.0, -0.5, 0.3, 0.0, 0.0, 0.0]})
-    image, painter = env.render(), env.unwrapped._painter
+    image, painter = env.render(), env.unwrapped._painters[SIZE]
     assert image.shape == (SIZE, SIZE, 3)
     for can in env.unwrapped.scenario.cans:
         edge = at(image, painter, (can[0] + 0.026, can[1]))
@@ -47,6 +47,17 @@ def test_marks_appear_where_tyres_slide_and_stay_until_the_next_episode():
     np.testing.assert_array_equal(env.render(), first)
 
 
+def test_marks_from_before_the_first_look_are_there():
+    looked, waited = (gymnasium.make("dto/RCCarDriftTurn-v0", render_mode="rgb_array") for _ in range(2))
+    for env in (looked, waited):
+        env.reset(seed=0)
+        for _ in range(12):
+            env.step(SLIDE)
+            if env is looked:
+                env.render()
+    np.testing.assert_array_equal(looked.render(), waited.render())
+
+
 def test_marks_are_in_image_observations_too():
     env = gymnasium.make("dto/RCCarDriftTurn-v0", obs_type="image")
     start, _ = env.reset(seed=0)
@@ -61,7 +72,7 @@ def test_marks_are_in_image_observations_too():
 def test_the_track_is_asphalt_within_its_edges(track):
     env = gymnasium.make("dto/RCCarRace-v0", track=track, render_mode="rgb_array")
     env.reset(seed=0)
-    image, painter, shape = env.render(), env.unwrapped._painter, env.unwrapped.track
+    image, painter, shape = env.render(), env.unwrapped._painters[SIZE], env.unwrapped.track
     for progress in np.arange(0.7, shape.length - 0.5, 0.41):
         if np.abs(shape.ahead(shape.gates, progress)).min() < 0.1:
             continue
