@@ -158,10 +158,10 @@ def _introduction(
         "wherever the car moves faster than 0.3 m/s. Intervals (95 %) are bootstrapped over "
         f"blocks of {BLOCK_S:g} s, since neighbouring starts overlap. "
         "The paper's network is the paper's to the letter: 8 x 64 GELU, smoothed poses, the present action alone, "
-        "the relative loss, the next velocity as output. Ours sees 10 actions and gives the change of velocity: the car "
-        f"answers late (the dynamic bicycle's fit: throttle after {bicycle['delay_throttle']:.2f} s, steering after "
-        f"{bicycle['delay_steering']:.2f} s with a lag of {bicycle['steering_lag']:.2f} s). A run keeps what it fitted "
-        "in `fitted/` of its folder."
+        "the relative loss, the next velocity as output. Ours sees 10 actions and gives the change of velocity: the "
+        f"car answers late (the dynamic bicycle's fit: throttle after {bicycle['delay_throttle']:.2f} s, steering "
+        f"after {bicycle['delay_steering']:.2f} s with a lag of {bicycle['steering_lag']:.2f} s). A run keeps what "
+        "it fitted in `fitted/` of its folder."
     )
 
 
