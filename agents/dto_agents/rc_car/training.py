@@ -135,10 +135,14 @@ class _Standard:
 
 
 def _make_model(recipe: Recipe) -> nn.Sequential:
+    """A network in which signals begin with one size in all layers (He et al. 2015); else deep ones start slowly."""
     sizes = [3 + 2 * recipe.actions, *[recipe.width] * recipe.depth]
     layers: list[nn.Module] = []
     for before, after in zip(sizes[:-1], sizes[1:], strict=True):
-        layers += [nn.Linear(before, after), nn.GELU(approximate="tanh") if recipe.activation == "gelu" else nn.ReLU()]
+        linear = nn.Linear(before, after)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.GELU(approximate="tanh") if recipe.activation == "gelu" else nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 3))
 
 
