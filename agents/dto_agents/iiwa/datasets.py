@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from dto_agents.iiwa.solver import OpenLoopSolver, SolverOptions
-from dto_agents.iiwa.trajectory import Guess, OptimalTrajectory, Status
+from dto_agents.iiwa.trajectory import Guess, OptimalTrajectory, Status, unsolved
 from dto_agents.processes import process_pool
 from dto_envs.iiwa import constants
 from dto_envs.iiwa.constants import CONTROL_PERIOD, JOINTS
@@ -198,8 +198,11 @@ def write_trajectories(path: Path, trajectories: Sequence[OptimalTrajectory]) ->
     """Write trajectories to one safetensors file, in one go; gains and slopes are rounded to float32."""
     from safetensors.numpy import save_file
 
+    nothing = unsolved(Status.DIVERGED, np.zeros(2 * JOINTS), "")
+
     def joined(name: str, kind: type = np.float64) -> np.ndarray:
-        return np.ascontiguousarray(np.concatenate([getattr(each, name) for each in trajectories]), dtype=kind)
+        parts = [getattr(nothing, name)[:0], *(getattr(each, name) for each in trajectories)]
+        return np.ascontiguousarray(np.concatenate(parts), dtype=kind)
 
     tensors = {"lengths": np.array([len(each.torques) for each in trajectories], dtype=np.int64)}
     tensors |= {name: joined(name) for name in ("times", "states", "torques")}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -29,8 +30,8 @@ class TrainingOptions:
         validate_every: epochs between two validations; the best on the validation set is kept.
         feedback_share: share of the samples of a batch that are moved off their trajectory and labelled to first
             order, with DDP's feedback gains and the slope of the optimal time. 0 is the paper's recipe.
-        feedback_spread: standard deviation of such a move: this many rad, and five times as many rad/s; less where
-            the remaining time is short, in proportion below 0.5 s.
+        feedback_spread: largest standard deviation of such a move: this many rad, and five times as many rad/s; drawn
+            anew for each point, and less where the remaining time is short, in proportion below 0.5 s.
     """
 
     kind: Kind = "qrnet"
@@ -96,6 +97,12 @@ def samples_of(trajectories: Sequence[OptimalTrajectory]) -> Samples:
     )
 
 
+def join(parts: Sequence[Samples]) -> Samples:
+    """All points of several sets."""
+    names = [each.name for each in fields(Samples)]
+    return Samples(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A policy with how well it fits.
@@ -130,11 +137,22 @@ def train_policy(
     Raises:
         TrainingError: the loss is no longer finite.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
         control, control_error = _train_control(train, validation, options, report)
         time, time_error = _train_time(train, validation, options, report)
     return Trained(Policy(control, time), control_error, time_error)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work on one thread: networks this small only wait for each other on more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _train_control(
@@ -197,7 +215,7 @@ class _Moved:
 def _off_trajectory(train: Samples, index: Tensor, options: TrainingOptions) -> _Moved:
     """Points beside the trajectories, with torques and remaining times to first order."""
     remaining = train.remaining[index]
-    size = options.feedback_spread * (remaining / 0.5).clamp(max=1.0)[:, None]
+    size = options.feedback_spread * torch.rand(len(index), 1) * (remaining / 0.5).clamp(max=1.0)[:, None]
     move = torch.randn(len(index), train.states.shape[1]) * size * torch.tensor([1.0] * 7 + [5.0] * 7)
     return _Moved(
         states=train.states[index] + move,
