@@ -23,7 +23,7 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything but data and seed that a trained network depends on; the defaults are what is shipped.
+    """Everything but data and seed that a trained network depends on; for those shipped see :mod:`.networks`.
 
     Attributes:
         depth: hidden layers; the paper takes 8.
