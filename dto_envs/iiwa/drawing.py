@@ -194,7 +194,7 @@ def _solids(index: int, ghost: bool) -> str:
         _geom("ellipsoid", f"0 0 {side * half}", f"{radius * 0.9} {radius * 0.9} 0.016", colors[1], ghost)
         for side in (-1, 1)
     )
-    thickness, end = (0.94 * radius, length - 0.07) if index < 6 else (0.7 * radius, length)
+    thickness, end = (0.94 * radius, length - 0.07) if index < 6 else (0.66 * radius, length)
     tube = _geom("capsule", None, f"{thickness}", colors[0], ghost, f"0 0 0 0 {end} 0")
     return _geom("cylinder", "0 0 0", f"{radius} {half}", colors[0], ghost) + caps + tube
 
