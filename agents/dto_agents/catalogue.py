@@ -23,15 +23,28 @@ TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac")
 TASK_AGENTS: Mapping[str, str] = MappingProxyType(
     {"iiwa-lqr": "dto_agents.iiwa.lqr:LqrAgent", "miqp": "dto_agents.planar.agents:MiqpAgent"}
 )
+# Agents that plan with learned dynamics, whose members are the networks; they refuse what is not an RC car.
+PLANNERS = ("rc-car-plan", "rc-car-mpc")
+# Environments whose experts are not scripted hands.
+EXPERTS: Mapping[str, str] = MappingProxyType(
+    {
+        "dto/PlanarPush-v0": "dto_agents.planar.agents:PlanningAgent",
+        **{
+            f"dto/RCCar{task}-v0": "dto_agents.rc_car.driving_agents:make_expert"
+            for task in ("Parking", "Reverse", "DriftTurn", "Race")
+        },
+    }
+)
 # Environments in which standing still takes more than a constant.
 HOLD: Mapping[str, str] = MappingProxyType({"dto/IiwaReach-v0": "dto_agents.iiwa.holding:GravityAgent"})
-BASES = (*TRAINED_BASES, "expert", "random", "hold", *TASK_AGENTS)
+BASES = (*TRAINED_BASES, "expert", "random", "hold", *TASK_AGENTS, *PLANNERS)
 PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
 LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine", "residual")
 NAMES = (
     *("expert", "random", "hold", "base"),
     *TRAINED_BASES[1:],
     *TASK_AGENTS,
+    *PLANNERS,
     *PLAIN_FILTERS,
     *LEARNED_FILTERS,
 )
@@ -124,11 +137,11 @@ def members(
     """
     composition = compose(name, base=base, filter=filter)
     row(env_id)
-    trained = [composition.base] if composition.base in TRAINED_BASES else []
+    trained = [composition.base] if composition.base in (*TRAINED_BASES, *PLANNERS) else []
     trained += [composition.filter] if composition.filter in LEARNED_FILTERS else []
     if not trained:
         return (MemberInfo(ONLY),)
-    zoos = [{entry.seed: entry for entry in zoo.list_members(part, env_id, weights)} for part in trained]
+    zoos = [{entry.seed: entry for entry in _list_entries(part, env_id, weights)} for part in trained]
     seeds = sorted(set.intersection(*(set(entries) for entries in zoos)))
     if not seeds:
         raise zoo.MissingWeightsError(f"no training seed has weights of both {' and '.join(trained)} for {env_id}")
@@ -224,15 +237,21 @@ def load_class(location: str) -> Callable[..., Any]:
     return found
 
 
+def _list_entries(part: str, env_id: str, weights: Path | None) -> tuple[zoo.Entry, ...]:
+    if part in PLANNERS:
+        from dto_agents.rc_car.members import list_networks
+
+        return list_networks(env_id, weights)
+    return zoo.list_members(part, env_id, weights)
+
+
 def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Agent:
     if name == "random":
         return RandomAgent(env_id)
     if name == "hold":
         return _make_own(HOLD[env_id], env_id) if env_id in HOLD else HoldAgent(env_id)
-    if name == "expert" and env_id == "dto/PlanarPush-v0":
-        from dto_agents.planar.agents import PlanningAgent
-
-        return PlanningAgent(env_id)
+    if name == "expert" and env_id in EXPERTS:
+        return _make_own(EXPERTS[env_id], env_id)
     if name == "expert":
         from dto_agents.experts import make_expert
 
@@ -241,6 +260,10 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
         from dto_agents.diffusion.policy import load_policy
 
         return load_policy(zoo.find_member("diffusion", env_id, member, weights), env_id)
+    if name in PLANNERS:
+        from dto_agents.rc_car.members import make_planner
+
+        return make_planner(name, env_id, member, weights)
     if name == "rc-car-sac":
         from dto_agents.rc_car.sac import load_agent
 
