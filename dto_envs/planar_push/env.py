@@ -45,8 +45,9 @@ class PlanarPushEnv(gymnasium.Env):
     that has a plan returns it as one chunk of five; one that looks again at every keyframe may do so.
 
     - Action: (4,) float32, target positions in m of finger 0 and finger 1, x then y; clipped to [-0.45, 0.45] and
-      [0, 0.9]. Fingers are stiff (10,000 N/m): a target 1 mm inside the object presses with about 10 N. With
-      ``feed_forward=True`` (8,): after the positions the forces in N that the fingers add, on the object, world frame.
+      [0, 0.9]. Fingers are stiff (10,000 N/m): a target 1 mm inside the object presses with about 10 N, one far inside
+      with 68 N, which is all they can. With ``feed_forward=True`` (8,): after the positions the forces in N that the
+      fingers add, on the object, world frame.
     - Observation ``"state"``: (64,) float64, fingers, object and number of the keyframe
       (:func:`~dto_envs.planar_push.observations.observe_scene`), then shape and desired motion
       (:func:`~dto_envs.planar_push.observations.observe_task`). ``"image"``: the task's video (5, 50, 50, 3) uint8, the

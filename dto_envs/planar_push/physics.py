@@ -1,8 +1,9 @@
 """Planar pushing's physics in pymunk: a polygon under gravity on a ground, and two discs that follow reference paths.
 
-Fingers weigh nothing to their motors, as on an arm that carries itself: gravity acts on the object alone. Fingers meet
-neither the ground nor each other. They collide with the object's outline moved inwards by their radius, so that a
-finger whose centre is on a facet touches it: plans and actions speak of points on facets.
+Fingers weigh nothing to their motors, as on an arm that carries itself: gravity acts on the object alone. Their motors
+push with 68 N at most. Fingers meet neither the ground nor each other. They collide with the object's outline moved
+inwards by their radius, so that a finger whose centre is on a facet touches it: plans and actions speak of points on
+facets.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dto_envs.planar_push.constants import (
     FINGER_RADIUS,
     FINGERS,
     HOME,
+    MAX_FORCE,
     PHYSICS_DT,
     POSITION_STIFFNESS,
     SIMULATED_FINGER_FRICTION,
@@ -44,6 +46,7 @@ class Physics:
     Attributes:
         dt: seconds of one step; a keyframe interval must be a whole number of them.
         stiffness: of the fingers in N/m; None for 2000 where forces are fed forward and 10,000 where not.
+        max_force: largest force of a finger's motors in N.
         finger_friction: Coulomb's coefficient between fingers and object.
         ground_friction: between ground and object; None for the task's.
 
@@ -53,12 +56,13 @@ class Physics:
 
     dt: float = PHYSICS_DT
     stiffness: float | None = None
+    max_force: float = MAX_FORCE
     finger_friction: float = SIMULATED_FINGER_FRICTION
     ground_friction: float | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("dt", "stiffness", "finger_friction", "ground_friction"):
+        for name in ("dt", "stiffness", "max_force", "finger_friction", "ground_friction"):
             value = getattr(self, name)
             low = 0.0 if name.endswith("friction") else np.nextafter(0.0, 1.0)
             if value is not None and not low <= value < math.inf:
@@ -189,16 +193,17 @@ class World:
         stiffness, damping, dt, step = self._stiffness, self._damping, self.physics.dt, self._space.step
         self._impulses[:] = 0.0
         contact = np.zeros(FINGERS + 1)
+        strongest, weight = self.physics.max_force, FINGER_MASS * self._task.gravity
         positions, velocities, pushes = self._reference()
         for index in range(self._steps):
             for finger, (x, y), (u, v), (fx, fy) in zip(
                 self._fingers, positions[index], velocities[index], pushes[index], strict=True
             ):
                 at, moving = finger.position, finger.velocity
-                finger.force = (
-                    fx + stiffness * (x - at.x) + damping * (u - moving.x),
-                    fy + stiffness * (y - at.y) + damping * (v - moving.y),
-                )
+                fx += stiffness * (x - at.x) + damping * (u - moving.x)
+                fy += stiffness * (y - at.y) + damping * (v - moving.y)
+                scale = min(1.0, strongest / math.hypot(fx, fy)) if fx or fy else 1.0
+                finger.force = (scale * fx, scale * fy + weight)
             self._touched[:] = False
             step(dt)
             contact += self._touched
@@ -213,8 +218,7 @@ class World:
         times = self._task.dt * (len(self._targets) - 2 + share)
         before, after = self._forces[-2:]
         forces = before + share[:, None, None] * (after - before)
-        weight = [0.0, FINGER_MASS * self._task.gravity]
-        pushes = FINGER_MASS * spline(times, 2) + forces + weight
+        pushes = FINGER_MASS * spline(times, 2) + forces
         return spline(times).tolist(), spline(times, 1).tolist(), pushes.tolist()
 
     def _record(self) -> None:

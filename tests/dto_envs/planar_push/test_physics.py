@@ -120,7 +120,15 @@ def test_fingers_inside_the_object_are_put_on_its_surface_and_press():
     world.command(beside(task, gap=-0.01)[0])
     np.testing.assert_allclose(world.fingers()[0], beside(task)[0], atol=1e-12)
     forces, contact = world.command(beside(task, gap=-0.01)[1])
-    assert forces[0, 0] > 50 and forces[1, 0] < -50 and contact[:2].min() > 0.9
+    assert 60 < forces[0, 0] < 70 and -70 < forces[1, 0] < -60 and contact[:2].min() > 0.9
+
+
+def test_fingers_are_as_strong_as_they_are_told():
+    task = moving(start=(0.0, 0.1, 0.0))
+    world = World(task, Physics(max_force=30.0))
+    for target in beside(task, gap=-0.05)[:2]:
+        forces, _ = world.command(target)
+    np.testing.assert_allclose(forces[:2, 0], [30.0, -30.0], atol=1.0)
 
 
 def test_fingers_are_put_down_moving_with_the_object():
@@ -198,6 +206,12 @@ def test_bad_numbers_are_refused():
         simulate(task, WAITING, np.full((5, 2, 2), np.nan))
     with pytest.raises(ValueError, match="no whole number of steps"):
         interval_steps(task, Physics(dt=0.003))
-    for options in ({"dt": 0.0}, {"stiffness": -1.0}, {"finger_friction": -0.1}, {"ground_friction": math.nan}):
+    for options in (
+        {"dt": 0.0},
+        {"max_force": 0.0},
+        {"stiffness": -1.0},
+        {"finger_friction": -0.1},
+        {"ground_friction": math.nan},
+    ):
         with pytest.raises(ValueError, match=next(iter(options))):
             Physics(**options)
