@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dto_envs.planar_push.constants import VIDEO_BOTTOM, VIDEO_LEFT, VIDEO_SIDE, VIDEO_SIZE
+from dto_envs.planar_push.constants import KEYFRAMES, VIDEO_BOTTOM, VIDEO_LEFT, VIDEO_SIDE, VIDEO_SIZE
 from dto_envs.planar_push.shapes import to_world
 from dto_envs.planar_push.tasks import Task
 
@@ -21,6 +21,18 @@ SAMPLES = 4
 def task_video(task: Task) -> np.ndarray:
     """(T, 50, 50, 3) uint8 video of the desired motion at the keyframes; row 0 is the top."""
     return np.stack([frame(to_world(pose, task.polygon.vertices)) for pose in task.poses])
+
+
+def check_video(video: np.ndarray) -> None:
+    """Raise ValueError unless ``video`` is a task's video, or a batch of them: (..., 5, 50, 50, 3) uint8."""
+    shape, dtype = np.shape(video), getattr(video, "dtype", None)
+    expected = (KEYFRAMES, VIDEO_SIZE, VIDEO_SIZE, 3)
+    if shape[-4:] != expected or dtype != np.uint8:
+        sizes = ", ".join(map(str, expected))
+        raise ValueError(
+            f"a task's video is (..., {sizes}) uint8 [keyframe, row, column, colour]; got {shape} {dtype}. "
+            "Make the environment with obs_type='image' or 'state_image'"
+        )
 
 
 def frame(vertices: np.ndarray) -> np.ndarray:

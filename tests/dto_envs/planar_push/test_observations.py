@@ -16,7 +16,7 @@ from dto_envs.planar_push.observations import (
 from dto_envs.planar_push.physics import World
 from dto_envs.planar_push.shapes import Polygon, to_world
 from dto_envs.planar_push.tasks import SETS, Task, make_task
-from dto_envs.planar_push.video import GROUND_COLOR, OBJECT_COLOR, SKY, frame, task_video
+from dto_envs.planar_push.video import GROUND_COLOR, OBJECT_COLOR, SKY, check_video, frame, task_video
 
 SQUARE = Polygon.from_points(np.array([[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]]))
 PIXEL = VIDEO_SIDE / VIDEO_SIZE
@@ -83,6 +83,15 @@ def test_pixels_are_covered_as_shapely_says(name, index):
         found = coverage(picture)[:-6]
         assert np.abs(found - exact[:-6]).max() < 0.2
         assert found.sum() == pytest.approx(exact.sum(), rel=0.01)
+
+
+def test_videos_of_another_kind_are_refused():
+    video = task_video(make_task("train", 0))
+    check_video(video)
+    check_video(np.stack([video, video]))
+    for other in (video[:4], video[:, :40], video[..., :1], video.astype(np.float32), np.swapaxes(video, 1, 3), [1, 2]):
+        with pytest.raises(ValueError, match=r"video is \(..., 5, 50, 50, 3\) uint8"):
+            check_video(other)
 
 
 def test_the_ground_fills_the_lowest_five_rows():
