@@ -66,8 +66,10 @@ def run(options: SuiteOptions) -> Path:
     Raises:
         ValueError: more than one folder, or one without the three recordings.
     """
-    recorded = _recordings(options)
     networks = NETWORKS if options.episodes is None else options.episodes
+    if networks < 1:
+        raise ValueError(f"--episodes must be at least 1, but is {networks}: networks per configuration")
+    recorded = _recordings(options)
     jobs = plan_jobs(networks)
     figures = _train_all(options, jobs, recorded)
     losses = {loss: _of(figures, f"gelu {loss}") for loss in LOSSES}
@@ -97,7 +99,9 @@ def plan_jobs(networks: int) -> list[Job]:
     """All trainings, ``networks`` per configuration, the most telling first."""
     from dto_agents.rc_car.training import Recipe
 
-    paper = Recipe(actions=1, residual=False, mirror=False, loss="relative", epochs=EPOCHS)
+    paper = Recipe(
+        actions=1, residual=False, mirror=False, loss="relative", epochs=EPOCHS, batch_size=128, learning_rate=1.5e-3
+    )
     recipes = {f"gelu {loss}": replace(paper, loss=loss) for loss in LOSSES}
     recipes["relu relative"] = replace(paper, activation="relu")
     recipes["residual l1"] = replace(paper, loss="l1", residual=True)
@@ -213,7 +217,8 @@ class _Kept:
     def add(self, job: Job, figures: dict[str, float]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": self._key(job), "figures": figures}) + "\n")
+            # On a line of its own, whatever a run that was killed left behind.
+            file.write("\n" + json.dumps({"key": self._key(job), "figures": figures}) + "\n")
 
     def _key(self, job: Job) -> str:
         return json.dumps({"recipe": asdict(job.recipe), "seed": job.seed, "data": self._data}, sort_keys=True)
