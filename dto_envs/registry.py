@@ -133,8 +133,8 @@ RC_CAR_LAYOUT = ActionLayout(
     groups=(("throttle", (0,)), ("steering", (1,))),
 )
 
-# Positions of two fingers in m. The bound is ours: 0.9 m/s along each axis. Of the expert's plans for the 140 frozen tasks
-# 10 go beyond it, and none fails when it is clipped; targets that zigzag by centimetres break it.
+# Positions of two fingers in m. The bound is ours: 0.9 m/s along each axis. Of the expert's plans for the 140 frozen
+# tasks 10 go beyond it, and none fails when it is clipped; targets that zigzag by centimetres break it.
 PLANAR_LAYOUT = ActionLayout(
     names=("finger0_x", "finger0_y", "finger1_x", "finger1_y"),
     trajectory=(0, 1, 2, 3),
