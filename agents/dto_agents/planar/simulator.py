@@ -16,13 +16,17 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dto_agents.planar import simulator_kernel
 from dto_envs.planar_push import constants
 from dto_envs.planar_push.tasks import Task, natural_spline
+
+Backend = Literal["auto", "compiled", "torch"]
 
 FAR = 1e3  # m; the distance of facets that only fill up a batch
 
@@ -40,6 +44,7 @@ class SimulatorOptions:
         ground_damping: of every corner on the ground, N s/m.
         sliding_speed: m/s at which the ground's friction is fully developed, at least; it is raised where an explicit
             step would overshoot.
+        max_force: largest force of a finger's motors, N.
     """
 
     kappa: float = 1.0 / 3e-4
@@ -48,6 +53,7 @@ class SimulatorOptions:
     ground_stiffness: float = 2e4
     ground_damping: float = 60.0
     sliding_speed: float = 0.01
+    max_force: float = constants.MAX_FORCE
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,26 @@ class Scene:
             **{name: torch.from_numpy(value) for name, value in arrays.items()}, keyframes=keyframes, interval=interval
         )
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors of the scene."""
+        return tuple(value for value in vars(self).values() if isinstance(value, Tensor))
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Bodies, facets and corners as the compiled steps take them."""
+        plane = torch.view_as_real
+        bodies = torch.cat(
+            [
+                *(plane(self.position), self.angle[:, None], plane(self.velocity), self.spin[:, None]),
+                torch.stack([self.mass, self.inertia, self.gravity, self.ground_friction], dim=1),
+            ],
+            dim=1,
+        )
+        facets = torch.cat([plane(self.normals), self.offsets[..., None]], dim=-1)
+        corners = torch.cat([plane(self.corners), self.present[..., None]], dim=-1)
+        return bodies.numpy(), facets.numpy(), corners.numpy()
+
 
 @dataclass(frozen=True)
 class _State:
@@ -141,9 +167,14 @@ class _State:
 
 
 def simulate(
-    scene: Scene, fingers: Tensor, forces: Tensor | None = None, options: SimulatorOptions | None = None
+    scene: Scene,
+    fingers: Tensor,
+    forces: Tensor | None = None,
+    options: SimulatorOptions | None = None,
+    *,
+    backend: Backend = "auto",
 ) -> Tensor:
-    """Execute finger trajectories; differentiable by targets and forces, and by the tensors of the scene.
+    """Execute finger trajectories; differentiable by targets and forces, on the torch backend by the scene too.
 
     Args:
         scene: the objects.
@@ -151,6 +182,8 @@ def simulate(
         forces: (B, T, 2, 2) float64, fed forward, on the object, in N; None for position control alone, with stiffer
             fingers, as in the environment.
         options: sharpness and step.
+        backend: "compiled" (CPU; compiled steps and their adjoint), "torch" (any device, automatic differentiation), or
+            "auto": compiled where it can be.
 
     Returns:
         (B, T, 3) poses at the keyframes, m and rad.
@@ -163,15 +196,20 @@ def simulate(
     steps = round(scene.interval / options.dt)
     if steps < 1 or abs(steps * options.dt - scene.interval) > 1e-9:
         raise ValueError(f"keyframes are {scene.interval} s apart, which is no whole number of steps of {options.dt} s")
-    stiffness = constants.POSITION_STIFFNESS
+    stiffness = constants.POSITION_STIFFNESS if forces is None else constants.FEED_FORWARD_STIFFNESS
     targets = torch.view_as_complex(fingers.contiguous())
     matrices = _reference(scene.keyframes, scene.interval, steps)
     places, speeds = (matrix.to(targets.device, targets.dtype) @ targets for matrix in matrices[:2])
     if forces is not None:
         _check(scene, forces, "forces")
-        stiffness = constants.FEED_FORWARD_STIFFNESS
         # A force that is fed forward is a target further inside.
         places = places + matrices[2].to(places) @ torch.view_as_complex(forces.contiguous()) / stiffness
+    if backend == "auto":
+        plain = targets.device.type == "cpu" and not any(tensor.requires_grad for tensor in scene.tensors)
+        backend = "compiled" if plain else "torch"
+    if backend == "compiled":
+        reals = (torch.view_as_real(part) for part in (targets[:, 0], places, speeds))
+        return _Compiled.apply(*reals, scene, options, stiffness, steps)  # type: ignore[return-value]
     step = _Step(scene, options, stiffness)
     state = step.start(targets[:, 0])
     poses = [state]
@@ -182,12 +220,49 @@ def simulate(
     return torch.stack([torch.stack([s.position.real, s.position.imag, s.angle], dim=-1) for s in poses], dim=1)
 
 
+class _Compiled(torch.autograd.Function):
+    """Poses at the keyframes, by the compiled steps and their adjoint."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        targets: Tensor,
+        places: Tensor,
+        speeds: Tensor,
+        scene: Scene,
+        options: SimulatorOptions,
+        stiffness: float,
+        steps: int,
+    ) -> Tensor:
+        numbers = (
+            *(options.kappa, options.dt, stiffness, _damping(stiffness), options.finger_friction),
+            *(options.ground_stiffness, options.ground_damping, options.sliding_speed, options.max_force),
+        )
+        moved = (np.ascontiguousarray(tensor.detach().numpy()) for tensor in (targets, places, speeds))
+        ctx.problem = (*scene.arrays, *moved, numbers)
+        states = simulator_kernel.run(*ctx.problem)  # type: ignore[call-arg]
+        ctx.states, ctx.steps = states, steps
+        return torch.from_numpy(np.ascontiguousarray(states[:, ::steps, :3]))
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple:  # type: ignore[override]
+        by_poses = np.zeros((*ctx.states.shape[:2], 3))
+        by_poses[:, :: ctx.steps] = cotangents[0].detach().numpy()
+        found = simulator_kernel.run_back(*ctx.problem, ctx.states, by_poses)  # type: ignore[call-arg]
+        return *(torch.from_numpy(array) for array in found), None, None, None, None
+
+
+def _damping(stiffness: float) -> float:
+    """Of critically damped fingers, N s/m."""
+    return 2.0 * math.sqrt(stiffness * constants.FINGER_MASS)
+
+
 class _Step:
     """One step of the physics; everything that does not change in it is kept ready."""
 
     def __init__(self, scene: Scene, options: SimulatorOptions, stiffness: float) -> None:
         self.scene, self.options, self.stiffness = scene, options, stiffness
-        self.damping = 2.0 * math.sqrt(stiffness * constants.FINGER_MASS)
+        self.damping = _damping(stiffness)
         self.normals = scene.normals[:, None]
         self.offsets = scene.offsets[:, None]
         self.fall = scene.gravity * -1j
@@ -229,10 +304,13 @@ class _Step:
         active = torch.sigmoid(-self.options.kappa * height)
         push = torch.relu(self.stiffness * depth - self.damping * active * relative.real)
         limit = self.options.finger_friction * push
-        friction = torch.minimum(torch.maximum(self.stiffness * stretch + self.damping * relative.imag, -limit), limit)
+        pull = self.stiffness * stretch + self.damping * relative.imag
+        friction = torch.minimum(torch.maximum(pull, -limit), limit)
+        strongest = self.options.max_force
+        scale = strongest / torch.complex(push, pull).abs().clamp_min(strongest)
         held = limit / self.stiffness
         stretch = torch.minimum(torch.maximum(stretch, -held), held)
-        force = normal * torch.complex(-push, friction)
+        force = scale * normal * torch.complex(-push, friction)
         torque = (state.touch.conj() * force).imag
         return force.sum(1), torque.sum(1), reference + normal * torch.complex(depth, -stretch)
 

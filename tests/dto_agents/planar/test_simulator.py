@@ -8,12 +8,13 @@ from dto_agents.planar import simulator
 from dto_agents.planar.expert import plan
 from dto_agents.planar.simulator import Scene, SimulatorOptions, simulate
 from dto_envs.planar_push import constants, physics
+from dto_envs.planar_push.shapes import to_world
 from dto_envs.planar_push.tasks import Task, make_task
 
 
 @pytest.fixture(scope="module")
 def tasks():
-    return [make_task("train", index) for index in range(1, 5)] + [make_task("test", 0)]
+    return [make_task("train", index) for index in (0, 1, 2, 3, 7, 8, 9)] + [make_task("test", 0)]
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,49 @@ def test_gradients_by_forces_are_those_of_central_differences(tasks, plans):
     torch.testing.assert_close((forces.grad * direction).sum((1, 2, 3)), numeric, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("feed_forward", [False, True])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_the_compiled_steps_and_their_adjoint_are_those_of_torch(tasks, plans, feed_forward, noise):
+    scene, desired, targets = Scene.of(tasks), desired_of(tasks), targets_of(plans, noise)
+    pushes = torch.from_numpy(np.stack([made.forces for made in plans]))
+    found = []
+    for backend in ("torch", "compiled"):
+        inputs = [targets.clone().requires_grad_(), *([pushes.clone().requires_grad_()] if feed_forward else [])]
+        poses = simulate(scene, *inputs, backend=backend)
+        simulator.trajectory_loss(poses, desired).sum().backward()
+        found.append([poses.detach(), *(tensor.grad for tensor in inputs)])
+    for one, other in zip(*found, strict=True):
+        assert one is not None and other is not None
+        difference = (one - other).flatten(1).norm(dim=1) / one.flatten(1).norm(dim=1)
+        assert difference.max() < 1e-6, difference
+
+
+def test_no_finger_is_stronger_than_its_motors(tasks):
+    """A target deep inside an object at rest in the air accelerates it by the largest force."""
+    given = next(task for task in tasks if task.airborne)
+    still = Task(given.polygon, np.tile(given.poses[0] + [0.0, 1.0, 0.0], (5, 1)), airborne=True)
+    point = to_world(still.poses[0], still.polygon.points(np.array([0]), np.array([0.5])))[0]
+    inward = still.poses[0, :2] - point
+    fingers = torch.tensor(np.array(constants.HOME)[None, None].repeat(5, axis=1))
+    fingers[0, :, 0] = torch.from_numpy(point + 0.05 * inward / np.linalg.norm(inward))
+    for backend in ("torch", "compiled"):
+        ends = []
+        for strongest in (68.0, 34.0):
+            options = SimulatorOptions(max_force=strongest)
+            poses = simulate(Scene.of([still]), fingers, options=options, backend=backend)[0, 1, :2].numpy()
+            free = still.poses[0, :2] - [0.0, 0.5 * 9.8 * 0.01]
+            ends.append(np.linalg.norm(poses - free))
+        assert ends[1] < 0.8 * ends[0]
+
+
+def test_the_scene_has_gradients_too(tasks, plans):
+    scene = Scene.of(tasks[:2])
+    mass = scene.mass.clone().requires_grad_()
+    poses = simulate(dataclasses.replace(scene, mass=mass), targets_of(plans[:2]))
+    poses[..., 1].sum().backward()
+    assert mass.grad is not None and mass.grad.abs().min() > 0
+
+
 def test_descent_in_the_simulator_helps_in_the_environment(tasks, plans):
     targets = targets_of(plans, 0.01)
     scene, desired = Scene.of(tasks), desired_of(tasks)
@@ -141,13 +185,13 @@ def test_descent_in_the_simulator_helps_in_the_environment(tasks, plans):
 
     points = targets.clone().requires_grad_()
     optimizer = torch.optim.Adam([points], lr=1e-3)
-    for _ in range(12):
+    for _ in range(60):
         optimizer.zero_grad()
         simulator.trajectory_loss(simulate(scene, points), desired).sum().backward()
         assert points.grad is not None
         points.grad /= points.grad.flatten(1).norm(dim=1)[:, None, None, None] + 1e-9
         optimizer.step()
-    assert judged(points.detach()) < 0.7 * judged(targets)
+    assert judged(points.detach()) < 0.3 * judged(targets)
 
 
 def test_samples_of_a_batch_do_not_know_each_other(tasks, plans):
