@@ -5,6 +5,8 @@ import math
 import gymnasium
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dto_envs.rc_car.env import VELOCITY
 from dto_envs.rc_car.race import HEADING_ERROR, OFFSET, PREVIEW, PROGRESS, TRACK
@@ -133,3 +135,23 @@ def test_a_car_put_off_the_track_has_left_it():
 def test_unknown_tracks_are_refused():
     with pytest.raises(ValueError, match="track is 'ring'; choose one of 'oval', 'L'"):
         gymnasium.make("dto/RCCarRace-v0", track="ring")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(sorted(TRACKS)), st.integers(0, 2**32 - 1))
+def test_whatever_is_driven_rewards_scores_and_gates_agree(track, seed):
+    """Rewards add up to the lap's share less the excursions; scores and gates only grow; all within their ranges."""
+    env = gymnasium.make("dto/RCCarRace-v0", track=track, terminate_on_success=False)
+    _, info = env.reset(seed=seed)
+    start, total, before = info["progress"], 0.0, info
+    generator = np.random.default_rng(seed)
+    for _ in range(60):
+        action = np.clip(generator.normal((0.4, 0.0), (0.4, 0.5)), -1, 1).astype(np.float32)
+        observation, reward, _, _, info = env.step(action)
+        total += reward
+        assert before["score"] <= info["score"] <= 1.0 and before["excursions"] <= info["excursions"]
+        assert info["gate_times"][: len(before["gate_times"])] == before["gate_times"]
+        before = info
+    length = env.unwrapped.track.length
+    assert total == pytest.approx((info["progress"] - start) / length - info["excursions"], abs=1e-9)
+    assert -math.pi <= observation[HEADING_ERROR] < math.pi
