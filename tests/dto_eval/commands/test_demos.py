@@ -4,6 +4,8 @@ import pytest
 
 from dto_agents.demos.dataset import FORMATS
 from dto_agents.demos.robomimic import Recording, write_demo, write_file
+from dto_agents.rc_car.driving import Recordings
+from dto_agents.rc_car.reading import read_log
 from dto_eval.commands.demos import default_path, main
 
 
@@ -39,6 +41,26 @@ def test_inspect_prints_figures_beside_peoples_and_draws(lift_file, elsewhere, c
     for text in ("dto/Lift-v0", "episodes", "9", "72", "8 / 8 / 8", "linear: max difference", "0.6 to 0.8"):
         assert text in printed
     assert (elsewhere / "demos" / "Lift.png").stat().st_size > 1000
+
+
+def test_a_drive_is_recorded_for_training(elsewhere, capsys, monkeypatch):
+    whole = Recordings.make
+    monkeypatch.setattr(Recordings, "make", lambda plan, seed: whole(plan, seed, count=2))
+    main(["drive", "--minutes", "0.1", "--seed", "3"])
+    assert {path.name for path in (elsewhere / "demos/RCCar").iterdir()} == {"train.npz", "test.npz", "validation.npz"}
+    (drive,) = read_log(elsewhere / "demos/RCCar/train.npz").pieces
+    assert len(drive) == 6 * 240
+    assert "dto-train --agent rc-car-dynamics --data demos/RCCar/train.npz" in capsys.readouterr().out.replace(
+        "\n", " "
+    )
+
+
+@pytest.mark.parametrize(("option", "value"), [("--minutes", "0"), ("--minutes", "inf"), ("--seed", "-1")])
+def test_drives_that_cannot_be_are_refused(option, value, elsewhere, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["drive", option, value])
+    assert ended.value.code == 2 and capsys.readouterr().err.startswith(f"dto-demos: {option} must")
+    assert not list(elsewhere.iterdir())
 
 
 def test_import_writes_where_the_environment_belongs(lift_file, elsewhere, capsys):

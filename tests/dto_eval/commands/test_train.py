@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dto_agents.rc_car.driving import Drive, drive, write_log
+from dto_envs.rc_car.learned import read_network
 from dto_eval.commands.train import main, reporting
 
 COMMAND = (sys.executable, "-m", "dto_eval.commands.train")
@@ -92,6 +94,38 @@ def test_bad_input_gets_one_line_and_writes_nothing(train, data, tmp_path, argum
     assert status == 2
     assert message in error and error.count("\n") == 1 and error.startswith("dto-train: ")
     assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def drive_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short recording of the simulated RC car."""
+    return write_log(tmp_path_factory.mktemp("drive") / "train.npz", [drive(Drive(duration_s=10.0), 1).log])
+
+
+def test_the_dynamics_of_a_car_are_trained_on_a_log(train, drive_log, tmp_path):
+    arguments = ["--agent", "rc-car-dynamics", "--data", str(drive_log), "--epochs", "1", "--seed", "7"]
+    status, out, _ = train(*arguments, "--out", str(tmp_path))
+    assert status == 0 and "rc-car-dynamics train.npz seed 7: step 4/4" in out
+    assert read_network(tmp_path / "simulated" / "seed7.safetensors").dt == 0.05
+    status, _, error = train(*arguments, "--out", str(tmp_path))
+    assert status == 2 and "already trained" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--agent", "rc-car-dynamics", "--steps", "9"], "--steps does not apply to rc-car-dynamics"),
+        (["--agent", "rc-car-dynamics", "--episodes", "9"], "--episodes does not apply to rc-car-dynamics"),
+        (["--agent", "rc-car-dynamics", "--bound", "0.1"], "rc-car-dynamics has no bound"),
+        (["--agent", "rc-car-dynamics", "--epochs", "0"], "--epochs must be at least 1"),
+        (["--agent", "diffusion", "--car", "real"], "--car does not apply to diffusion: only rc-car-dynamics has it"),
+        (["--agent", "diffusion", "--epochs", "3"], "--epochs does not apply to diffusion"),
+    ],
+)
+def test_options_of_other_agents_are_refused(train, drive_log, tmp_path, arguments, message):
+    status, _, error = train(*arguments, "--data", str(drive_log), "--out", str(tmp_path / "out"))
+    assert status == 2 and message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_plain_lines_where_there_is_no_terminal():
