@@ -247,3 +247,28 @@ env.close()
 def test_specs_are_plain(env_id):
     env = gymnasium.make(env_id, control_frequency=25, process_noise=0.01)
     assert json.loads(env.spec.to_json())["kwargs"]["control_frequency"] == 25
+
+
+@pytest.mark.parametrize("env_id", [PARKING, "dto/RCCarDriftTurn-v0"])
+def test_the_shipped_networks_drive_about_as_the_analytic_car_does(env_id):
+    gentle = np.clip(np.random.default_rng(3).normal((0.25, 0.0), 0.2, (20, 2)), -1, 1).astype(np.float32)
+    ends = []
+    for dynamics in ("analytic", "learned"):
+        env = gymnasium.make(env_id, dynamics=dynamics)
+        env.reset(seed=5)
+        for action in gentle:
+            observation, *_, info = env.step(action)
+        ends.append(observation[POSE])
+    moved = np.linalg.norm(ends[0][:2])
+    assert moved > 0.3 and np.linalg.norm(ends[0][:2] - ends[1][:2]) < 0.15 * moved
+    assert 0 < info["uncertainty"] < 0.2
+
+
+def test_the_real_cars_networks_need_its_rate():
+    with pytest.raises(ValueError, match="control_frequency=30"):
+        gymnasium.make(RACE, dynamics="learned", models="real")
+    env = gymnasium.make(RACE, dynamics="learned", models="real", control_frequency=30)
+    env.reset(seed=0)
+    for _ in range(30):
+        observation = env.step(np.array([0.3, 0.0], dtype=np.float32))[0]
+    assert np.isfinite(observation).all() and np.linalg.norm(observation[VELOCITY]) > 0.1
