@@ -18,10 +18,15 @@ from dto_agents.base import Agent, FilteredAgent
 from dto_agents.simple import HoldAgent, RandomAgent
 from dto_envs.registry import row
 
-TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac")
+TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac", "iiwa-qrnet", "iiwa-mlp")
 # Agents of one task that are not trained; called with ``env_id``, they refuse the others.
 TASK_AGENTS: Mapping[str, str] = MappingProxyType(
-    {"iiwa-lqr": "dto_agents.iiwa.lqr:LqrAgent", "miqp": "dto_agents.planar.agents:MiqpAgent"}
+    {
+        "iiwa-lqr": "dto_agents.iiwa.lqr:LqrAgent",
+        "iiwa-optimal": "dto_agents.iiwa.agents:OptimalAgent",
+        "iiwa-replay": "dto_agents.iiwa.agents:ReplayAgent",
+        "miqp": "dto_agents.planar.agents:MiqpAgent",
+    }
 )
 # Agents that plan with learned dynamics, whose members are the networks; they refuse what is not an RC car.
 PLANNERS = ("rc-car-plan", "rc-car-mpc")
@@ -241,7 +246,7 @@ def _list_entries(part: str, env_id: str, weights: Path | None) -> tuple[zoo.Ent
     if part in PLANNERS:
         from dto_agents.rc_car.members import list_networks
 
-        return list_networks(env_id, weights)
+        return list_networks(part, env_id, weights)
     return zoo.list_members(part, env_id, weights)
 
 
@@ -268,6 +273,10 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
         from dto_agents.rc_car.sac import load_agent
 
         return load_agent(zoo.find_member(name, env_id, member, weights), env_id)
+    if name in ("iiwa-qrnet", "iiwa-mlp"):
+        from dto_agents.iiwa.agents import load_agent as load_iiwa
+
+        return load_iiwa(name, zoo.find_member(name, env_id, member, weights), env_id)
     if name in TRAINED_BASES:
         from dto_agents.recurrent.policy import load_policy as load_recurrent
 

@@ -103,7 +103,7 @@ def check_records(protocol: Protocol, episodes: Mapping[Key, Episode], entry: En
             raise RefusedError(f"{where} ended after {episode.steps} steps without success, before the horizon")
         if episode.success_once and episode.score < 1:
             raise RefusedError(f"{where} succeeded with a score of {episode.score}, which is below 1")
-        if entry.headline == "success" and episode.score != float(episode.success_once):
+        if not entry.graded and episode.score != float(episode.success_once):
             raise RefusedError(f"{where} has score {episode.score}, which is not its success")
         reported = (episode.filter_unresolved, episode.policy_ms, episode.filter_ms, episode.wall_s)
         if not all(math.isfinite(value) and value >= 0 for value in reported):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dto_agents.catalogue import ONLY
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 from dto_envs.smoothness import batch_metrics, motion_groups
@@ -87,11 +88,13 @@ class Board:
         env_id: environment id.
         headline: what the board leads with, ``success`` or ``score``.
         rows: best headline first.
+        reference: the agent whose members are compared, None where there is none.
     """
 
     env_id: str
     headline: str
     rows: tuple[BoardRow, ...]
+    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,13 @@ def make_boards(submissions: Sequence[Admitted]) -> tuple[Board, ...]:
 def make_board(env_id: str, submissions: Sequence[Admitted]) -> Board:
     """Measure ``submissions``, all for ``env_id``, and put them in order."""
     headline = row(env_id).headline
-    measured = _solved_by_all([_measure(entry) for entry in submissions], headline)
+    measured = [_measure(entry) for entry in submissions]
+    reference = _reference(measured, headline)
+    if reference is not None:
+        measured = _solved_by_all(measured, reference, headline)
     rows = mark_front([entry.row for entry in measured], headline)
-    return Board(env_id, headline, tuple(sorted(rows, key=lambda entry: _order(entry, headline))))
+    ordered = tuple(sorted(rows, key=lambda entry: _order(entry, headline)))
+    return Board(env_id, headline, ordered, reference.row.agent if reference else None)
 
 
 def mark_front(rows: Sequence[BoardRow], headline: str) -> list[BoardRow]:
@@ -199,16 +206,19 @@ def _limits(columns: Mapping[str, np.ndarray], layout: ActionLayout) -> dict[str
     }
 
 
-def _solved_by_all(measured: list[_Measured], headline: str) -> list[_Measured]:
+def _reference(measured: list[_Measured], headline: str) -> _Measured | None:
+    """The best of all rows named ``base``; where no task's policy has that name, the best row with trained members."""
+    bases = [entry for entry in measured if entry.row.agent == "base"]
+    candidates = bases or [entry for entry in measured if entry.members != {ONLY}]
+    return max(candidates, key=lambda entry: (entry.row.headline(headline).mean, entry.row.name), default=None)
+
+
+def _solved_by_all(measured: list[_Measured], best: _Measured, headline: str) -> list[_Measured]:
     """Add the means on the episodes that all compared agents solved.
 
-    Compared are the agents with the members of the best of all rows named ``base`` and at least half its headline:
-    one that fails nearly always would leave nothing to compare on.
+    Compared are the agents with the members of ``best`` and at least half its headline: one that fails nearly always
+    would leave nothing to compare on.
     """
-    bases = [entry for entry in measured if entry.row.agent == "base"]
-    if not bases:
-        return measured
-    best = max(bases, key=lambda entry: (entry.row.headline(headline).mean, entry.row.name))
     least = best.row.headline(headline).mean / 2
     compared = [
         entry for entry in measured if entry.members == best.members and entry.row.headline(headline).mean >= least

@@ -116,7 +116,7 @@ def _section(board: Board) -> str:
     lines = [
         f"## {board.env_id}",
         "",
-        f"Limit on differences: {layout.bound:g}. Control rate: {1 / layout.dt:g} Hz.",
+        f"Limit on differences: {layout.bound:g}. Control rate: {1 / layout.dt:g} Hz.{_compared(board)}",
         "",
         f"![{board.headline} against smoothness]({picture(board)})",
         "",
@@ -128,6 +128,13 @@ def _section(board: Board) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _compared(board: Board) -> str:
+    """Whose members are compared, where there is no ``base``."""
+    if board.reference in (None, "base"):
+        return ""
+    return f" There is no `base` here: compared are the agents with the members of {code(board.reference)}."
 
 
 def _main_table(board: Board) -> list[str]:

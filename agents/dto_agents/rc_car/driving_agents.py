@@ -11,7 +11,7 @@ import numpy as np
 
 from dto_agents.rc_car.costs import Controls, Cost
 from dto_agents.rc_car.dynamics import AnalyticDynamics, Dynamics, LearnedDynamics
-from dto_agents.rc_car.missions import Effort, Mission, plan_mission, replan_mission
+from dto_agents.rc_car.missions import FASTEST, Effort, Mission, plan_mission, replan_mission
 from dto_agents.rc_car.optimisation import Problem, descend
 from dto_agents.rc_car.racing import Race
 from dto_agents.simple import state_of
@@ -22,7 +22,7 @@ from dto_envs.rc_car.manoeuvre import TARGET_TIME
 from dto_envs.rc_car.race import TRACK
 from dto_envs.rc_car.scenarios import SCENARIOS, Scenario
 from dto_envs.rc_car.tracks import TRACKS, Track
-from dto_envs.registry import RC_CAR_LAYOUT, row
+from dto_envs.registry import row
 
 MANOEUVRES = "dto_envs.rc_car:ManoeuvreEnv"
 RACE = "dto_envs.rc_car:RaceEnv"
@@ -176,7 +176,7 @@ class RaceDriver:
 
     def _cost(self, track: Track, previous: np.ndarray) -> Cost:
         race = Race(track, self._racing.speed, self._dynamics.dt, self._racing.margin)
-        effort = Controls(fastest=RC_CAR_LAYOUT.bound, previous=previous)
+        effort = Controls(fastest=FASTEST, previous=previous)
         return Cost((race, effort, *self._dynamics.terms()))
 
 
@@ -227,15 +227,22 @@ class DrivingAgent:
         return action
 
 
+def planned_scenario(name: str, env_id: str) -> Scenario | None:
+    """As :func:`scenario_of`; raises ValueError too where the agent called ``name`` cannot drive ``env_id``."""
+    scenario = scenario_of(env_id)
+    if scenario is None and name == "rc-car-plan":
+        raise ValueError(f"rc-car-plan plans a scenario to its end; for {env_id} take rc-car-mpc")
+    return scenario
+
+
 def make_plan_agent(env_id: str, path: Path, effort: Effort = Effort()) -> DrivingAgent:  # noqa: B008  frozen
     """``rc-car-plan``: the whole plan of a scenario on the network in ``path`` as one chunk.
 
     Raises:
         ValueError: not a scenario of the RC car, or no such network.
     """
-    scenario = scenario_of(env_id)
-    if scenario is None:
-        raise ValueError(f"rc-car-plan plans a scenario to its end; for {env_id} take rc-car-mpc")
+    scenario = planned_scenario("rc-car-plan", env_id)
+    assert scenario is not None
     dynamics = LearnedDynamics(read_network(path))
     return DrivingAgent(lambda: OpenLoopDriver(dynamics, observed_state, scenario, effort))
 

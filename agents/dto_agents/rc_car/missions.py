@@ -20,6 +20,7 @@ from dto_envs.registry import RC_CAR_LAYOUT
 FINAL_WEIGHTS = (40.0, 40.0, 20.0, 2.0, 2.0, 0.1)
 WAY_WEIGHTS = (5.0, 5.0, 3.0, 0.0, 0.0, 0.0)
 CHANGE = 0.03  # weight of changes of the controls
+FASTEST = 0.98 * RC_CAR_LAYOUT.bound  # where their barrier begins, so that it does not end beyond the limit
 # Discs that cover the car's body, and the room left between its wall and a can.
 DISCS = (-0.12, 0.0, 0.12)
 DISC_RADIUS = math.hypot(0.06, CAR_WIDTH / 2)
@@ -57,7 +58,7 @@ class Mission:
         steps, states, weights = zip(*wanted, strict=True)
         terms = [
             Targets(np.array(steps), np.array(states), np.array(weights)),
-            Controls(change=CHANGE, fastest=RC_CAR_LAYOUT.bound, previous=previous),
+            Controls(change=CHANGE, fastest=FASTEST, previous=previous),
             *dynamics.terms(),
         ]
         if scenario.cans:

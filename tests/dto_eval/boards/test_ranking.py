@@ -12,7 +12,7 @@ from dto_eval import statistics
 from dto_eval.boards.evidence import resolution
 from dto_eval.boards.guard import RefusedError, code
 from dto_eval.boards.ranking import SMOOTHNESS, BoardRow, make_board, mark_front
-from dto_eval.boards.render import render
+from dto_eval.boards.render import board_page, render
 from dto_eval.boards.submit import admitted, submit
 from dto_eval.commands.board import main
 from dto_eval.run_folder import load_run
@@ -278,3 +278,18 @@ def test_comparing_needs_two_runs_of_one_environment(make, capsys):
         with pytest.raises(SystemExit) as left:
             main(["compare", *map(str, arguments)])
         assert left.value.code == 2 and reason in capsys.readouterr().err
+
+
+def test_without_a_base_the_best_trained_agent_says_what_is_compared(make, root, weights):
+    runs = [
+        make.run(make.protocol("clipping", episodes=12), succeeds=lambda member, init: init % 3 != 0),
+        make.run(make.protocol("penalty", episodes=12), succeeds=lambda member, init: init % 2 == 0),
+        make.run(make.protocol("hold", episodes=12), succeeds=lambda member, init: True),
+    ]
+    board = make_board("dto/PushT-v0", submitted(root, *runs))
+    rows = {made.agent: made for made in board.rows}
+    assert board.reference == "clipping"
+    assert rows["clipping"].solved == rows["penalty"].solved > 0 and rows["hold"].solved == 0
+    assert "compared are the agents with the members of `clipping`" in board_page([board])
+    with_base = make_board("dto/PushT-v0", submitted(root, make.run(make.protocol("base", episodes=12))))
+    assert with_base.reference == "base" and "There is no `base`" not in board_page([with_base])
