@@ -109,6 +109,7 @@ class PlanarPushEnv(gymnasium.Env):
         self.observation_space = _observation_space(obs_type)
         self._task: Task | None = None
         self._world: World | None = None
+        self._task_numbers = np.zeros(0)
         self._video: np.ndarray | None = None
         self._poses: list[np.ndarray] = []
         self._forces = np.zeros((KEYFRAMES, FINGERS + 1, 2))
@@ -159,6 +160,8 @@ class PlanarPushEnv(gymnasium.Env):
         if choice is None:
             size = task_set(self.object_set).size
             choice = seed % size if seed is not None else self.np_random.integers(size)
+        if not isinstance(choice, int | np.integer):
+            raise ValueError(f"options['task'] must be a whole number or a Task; got {choice!r}")
         return make_task(self.object_set, int(choice))
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -233,14 +236,13 @@ class PlanarPushEnv(gymnasium.Env):
 
     def _observe(self) -> Any:
         task, world = self._running()
-        if self.obs_type != "state" and self._video is None:
-            self._video = task_video(task)
-        if self.obs_type == "image":
-            return self._video
         scene = observe_scene(world, len(self._poses))
         if self.obs_type == "state":
             return np.concatenate([scene, self._task_numbers])
-        return {"state": scene, "video": self._video}
+        if self._video is None:
+            self._video = task_video(task)
+        video = self._video.copy()
+        return video if self.obs_type == "image" else {"state": scene, "video": video}
 
     def _info(self) -> dict[str, Any]:
         task, _ = self._running()

@@ -197,6 +197,8 @@ def test_bad_input_gets_one_clear_error():
         env.reset(options={"tsk": 0})
     with pytest.raises(ValueError, match="0 to 19"):
         env.reset(options={"task": 20})
+    with pytest.raises(ValueError, match="whole number or a Task"):
+        env.reset(options={"task": "first"})
     with pytest.raises(ValueError, match="needs object_set"):
         gymnasium.make(ID).reset(options={"task": 3})
     env.reset(seed=0)
