@@ -150,30 +150,18 @@ class Obstacles:
 
     def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
         """See :class:`Term`."""
-        total = np.zeros(len(states))
-        for disc in self.discs:
-            _, missing = self._missing(states, disc)
-            total += np.einsum("btk,btk->b", missing, missing)
-        return self.weight * total
+        return self.weight * self._measure(states)[0]
 
     def add_partials(
         self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
     ) -> None:
         """See :class:`Term`."""
-        for disc in self.discs:
-            directions, missing = self._missing(states, disc)
-            pushed = -2 * self.weight * np.einsum("btk,btki->bti", missing, directions)
-            cos, sin = np.cos(states[..., 2]), np.sin(states[..., 2])
-            state_costs[..., :2] += pushed
-            state_costs[..., 2] += disc * (pushed[..., 1] * cos - pushed[..., 0] * sin)
+        state_costs[..., :3] += self.weight * self._measure(states)[1]
 
-    def _missing(self, states: np.ndarray, disc: float) -> tuple[np.ndarray, np.ndarray]:
-        """Unit vectors (B, n + 1, K, 2) away from the obstacles, and the missing distances (B, n + 1, K)."""
-        axis = np.stack([np.cos(states[..., 2]), np.sin(states[..., 2])], axis=-1)
-        apart = (states[..., :2] + disc * axis)[..., None, :] - self.centres
-        distances = np.sqrt(np.einsum("btki,btki->btk", apart, apart))
-        missing = np.maximum(self.clearances - distances, 0.0)
-        return apart / np.maximum(distances, 1e-9)[..., None], missing
+    def _measure(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        from dto_agents.rc_car import costs_kernel as kernel
+
+        return kernel.keep_clear(states, self.centres, self.clearances, np.array(self.discs))
 
 
 @dataclass(frozen=True, eq=False)
