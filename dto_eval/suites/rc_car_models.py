@@ -253,13 +253,14 @@ def _introduction(recorded: Recorded, networks: int, figures: Sequence[Mapping[s
     return (
         f"The simulated car was driven for {driven:.0f} minutes by a program that drives like a person (to points, "
         "slalom, power slides, flicks, corners at speed, reversing, braking), recorded at 240 Hz with a motion capture "
-        f"system's noise (1 mm, 0.01 rad) and smoothed over {_smoothing():g} s. Networks are compared by the trajectory "
-        "validation error (TVE, equation 10): the mean L1 norm, in m, m and rad, of the error of the final pose over "
+        f"system's noise (1 mm, 0.01 rad) and smoothed over {_smoothing():g} s. Networks are compared by the "
+        "trajectory validation error (TVE, equation 10): the mean L1 norm, in m, m and rad, of the error of the "
+        "final pose over "
         f"{len(recorded.starts)} trajectories of 3 s, half of them drifting. Keeping the first velocity gives "
         f"{twist:.2f}.\n\nIn small: {networks} networks per configuration where the paper trains 15 ({GRID_NETWORKS} "
-        f"per size at most), {EPOCHS} epochs each, from weights as He et al. (2015) draw them; {len(figures)} trainings "
-        f"took {minutes:.1f} minutes of one core. The paper's own figures are of another simulated car: its orderings "
-        "are what can be compared."
+        f"per size at most), {EPOCHS} epochs each, from weights as He et al. (2015) draw them; {len(figures)} "
+        f"trainings took {minutes:.1f} minutes of one core. The paper's own figures are of another simulated car: "
+        "its orderings are what can be compared."
     )
 
 
@@ -367,6 +368,7 @@ def _shipped(page: Page, options: SuiteOptions, recorded: Recorded) -> None:
             [name, *(float(part.mean()) for part in (errors, errors[:half], errors[half:])), float(np.median(errors))]
         )
     page.text(
-        "What the planners use, trained for longer (see their cards). The ensemble takes the mean of the networks' velocities at every step."
+        "What the planners use, trained for longer (see their cards). The ensemble takes the mean of the networks' "
+        "velocities at every step."
     )
     page.table("shipped", ["network", "TVE", "drifting half", "gripping half", "median"], rows)
