@@ -28,13 +28,13 @@ class EvaluateOptions:
     env: str = "dto/Square-v0"
     """Environment id."""
     agent: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: diffog)")] = None
-    """Agent: expert, random, hold, base (the diffusion policy), leto, lstm-gmm, iiwa-lqr, rc-car-plan, rc-car-mpc,
-    rc-car-sac, clipping, penalty, projection, static-q, matrix, matrix-refine, diffog, diffog-refine (the diffusion
-    policy behind that filter), or module:Class for your own. With --base or --filter it is only the name that reports
-    show."""
+    """Agent: expert, random, hold, base (the diffusion policy), leto, lstm-gmm, iiwa-lqr, iiwa-qrnet, iiwa-mlp,
+    iiwa-optimal, iiwa-replay, rc-car-plan, rc-car-mpc, rc-car-sac, clipping, penalty, projection, static-q, matrix,
+    matrix-refine, diffog, diffog-refine (the diffusion policy behind that filter), or module:Class for your own. With
+    --base or --filter it is only the name that reports show."""
     base: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
-    """Base policy, to be combined with --filter: diffusion, leto, lstm-gmm, iiwa-lqr, rc-car-plan, rc-car-mpc,
-    rc-car-sac, expert, random, hold, or module:Class."""
+    """Base policy, to be combined with --filter: diffusion, leto, lstm-gmm, iiwa-lqr, iiwa-qrnet, iiwa-mlp,
+    iiwa-optimal, iiwa-replay, rc-car-plan, rc-car-mpc, rc-car-sac, expert, random, hold, or module:Class."""
     filter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
     """Action filter behind the base policy: clipping, penalty, projection, static-q, matrix, matrix-refine, diffog,
     diffog-refine, or module:Class."""

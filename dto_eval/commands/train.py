@@ -37,15 +37,18 @@ class Train:
         "residual",
         "rc-car-dynamics",
         "rc-car-sac",
+        "iiwa-qrnet",
+        "iiwa-mlp",
     ] = "diffusion"
     """What to train: a policy (diffusion, leto, lstm-gmm), a filter, the model of an RC car that its planners use
-    (rc-car-dynamics), or a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data).
-    The -refine filters learn from the trained policy's own chunks."""
+    (rc-car-dynamics), or a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data),
+    or a controller of the iiwa (iiwa-qrnet, iiwa-mlp). The -refine filters learn from the trained policy's own
+    chunks."""
     env: str = "dto/PushT-v0"
     """Environment id."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Demonstrations: robomimic HDF5 as dto-demos writes it, or Diffusion Policy's Push-T zarr directory. For
-    rc-car-dynamics a log, as dto-demos drive writes it."""
+    rc-car-dynamics a log, as dto-demos drive writes it; for the iiwa's controllers the folder of dto-demos optimal."""
     seed: int = 42
     """Training seed: initial weights, batches, and which demonstrations are used."""
     steps: int | None = None
@@ -64,14 +67,17 @@ class Train:
     car: Literal["simulated", "real"] | None = None
     """For rc-car-dynamics, whose recording --data is; simulated by default. Writes OUT/<car>/seed<k>.safetensors."""
     epochs: int | None = None
-    """For rc-car-dynamics, how often each moment of the recording is shown; by default what the car's recipe says."""
+    """For rc-car-dynamics and the iiwa's controllers, how often each moment of the data is shown; by default what the
+    recipe says."""
 
 
 # Of the options that only some agents have, those that these have.
 OWN_OPTIONS = {"diffusion": (), "lstm-gmm": (), "residual": ("alpha",), "rc-car-dynamics": (), "rc-car-sac": ()}
+OWN_OPTIONS |= {"iiwa-qrnet": (), "iiwa-mlp": ()}
 DEFAULT_EPISODES = {"dto/PushT-v0": 90}
 DYNAMICS = "rc-car-dynamics"
 SAC = "rc-car-sac"
+IIWA = ("iiwa-qrnet", "iiwa-mlp")
 
 
 def main() -> None:
@@ -127,6 +133,8 @@ def run(options: Train, console: Console) -> Path:
         return _train_dynamics(options, console)
     if options.agent == SAC:
         return _train_sac(options, console)
+    if options.agent in IIWA:
+        return _train_iiwa(options, console)
 
     from dto_agents.demos.dataset import load_demonstrations
 
@@ -141,10 +149,13 @@ def run(options: Train, console: Console) -> Path:
 
 def _refuse_options_of_others(options: Train) -> None:
     """Raise ValueError for an option that means nothing to the agent."""
-    dynamics = options.agent == DYNAMICS
-    for name in ("steps", "episodes", "base") if dynamics else ("car", "epochs"):
+    dynamics, iiwa = options.agent == DYNAMICS, options.agent in IIWA
+    foreign = ("steps", "episodes", "base") if dynamics or iiwa else ("car", "epochs")
+    for name in (*foreign, "car", "alpha", "bound") if iiwa else foreign:
         if getattr(options, name) is not None:
-            instead = "it has --car and --epochs" if dynamics else f"only {DYNAMICS} has it"
+            instead = (
+                "it has --epochs" if iiwa else "it has --car and --epochs" if dynamics else f"only {DYNAMICS} has it"
+            )
             raise ValueError(f"--{name} does not apply to {options.agent}: {instead}; leave --{name} out")
     for name in ("data", "episodes", "base") if options.agent == SAC else ():
         if getattr(options, name) is not None:
@@ -166,6 +177,22 @@ def _train_dynamics(options: Train, console: Console) -> Path:
         root=options.out,
         reporting=lambda title, steps: reporting(title, steps, console),
         recipe=recipe,
+    )
+
+
+def _train_iiwa(options: Train, console: Console) -> Path:
+    from dto_agents.iiwa.agents import ENV_ID
+    from dto_agents.iiwa.members import recipe_for, train_member
+
+    if options.env != ENV_ID:
+        raise ValueError(f"{options.agent} controls {ENV_ID}; pass --env {ENV_ID}")
+    recipe = recipe_for(options.agent)
+    if options.epochs is not None:
+        training = replace(recipe.sampling.training, epochs=options.epochs)
+        recipe = replace(recipe, sampling=replace(recipe.sampling, training=training))
+    assert options.data is not None
+    return train_member(
+        options.agent, options.data, seed=options.seed, root=options.out, recipe=recipe, report=console.print
     )
 
 

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -182,6 +182,14 @@ def first_departure(states: np.ndarray, optimum: OptimalTrajectory, threshold: f
     return int(strayed.argmax()) if strayed.any() else -1
 
 
+def described(options: SamplingOptions) -> dict[str, Any]:
+    """The options as JSON can hold them; no cut-off is null."""
+    content = asdict(options)
+    blend = content["training"]["blend"].values()
+    content["training"]["blend"] = [None if math.isinf(value) else value for value in blend]
+    return content
+
+
 def _labels(
     folder: Path,
     iteration: int,
@@ -209,11 +217,8 @@ def _task(optimum: OptimalTrajectory, step: int, state: np.ndarray) -> Task:
 
 
 def _claim(data: Path, folder: Path, options: SamplingOptions, seed: int) -> None:
-    described = asdict(options)
-    described["training"]["blend"] = [
-        None if math.isinf(value) else value for value in described["training"]["blend"].values()
-    ]
-    text = json.dumps({"options": described, "seed": seed, "data": asdict(load_plan(data))}, indent=1, sort_keys=True)
+    content = {"options": described(options), "seed": seed, "data": asdict(load_plan(data))}
+    text = json.dumps(content, indent=1, sort_keys=True)
     path = folder / "run.json"
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise TrainingError(f"{folder} holds a run with other options; give another folder, or delete it")

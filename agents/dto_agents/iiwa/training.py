@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from dto_agents.iiwa.qrnet import Blend, ControlNetwork, Kind, Policy, TimeNetwork, regulator_torque
 from dto_agents.iiwa.trajectory import OptimalTrajectory
 from dto_agents.training import TrainingError
+from dto_envs.iiwa import constants
+from dto_envs.iiwa.constants import JOINTS
+from dto_envs.iiwa.model import mass_matrix
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class TrainingOptions:
 
     Attributes:
         kind: ``qrnet`` or ``mlp``.
+        metric: in which a torque error e is measured: ``joint``, each joint's in units of what the network has to add
+            there; or ``cost``, r2 |e|^2 + r3 |M(q)^-1 e|^2, what it costs at once.
         blend: how the LQR fades with the remaining time.
         epochs: passes over the data.
         batch: samples in a step.
@@ -35,6 +41,7 @@ class TrainingOptions:
     """
 
     kind: Kind = "qrnet"
+    metric: Literal["joint", "cost"] = "cost"
     blend: Blend = field(default_factory=Blend)
     epochs: int = 200
     batch: int = 1024
@@ -62,6 +69,7 @@ class Samples:
         remaining: (N,) optimal times to the goal [s].
         gains: (N, 7, 14) feedback around the trajectory, u = torques - gains dx.
         time_slopes: (N, 14) how the remaining time changes with the state.
+        inverse_masses: (N, 7, 7) inverse of the mass matrix.
     """
 
     states: Tensor
@@ -69,6 +77,7 @@ class Samples:
     remaining: Tensor
     gains: Tensor
     time_slopes: Tensor
+    inverse_masses: Tensor
 
     def __len__(self) -> int:
         """Number of points."""
@@ -94,7 +103,12 @@ def samples_of(trajectories: Sequence[OptimalTrajectory]) -> Samples:
         remaining=joined([each.duration - each.times[:-1] for each in solved]),
         gains=joined([each.free_gains for each in solved]),
         time_slopes=joined([each.time_slopes for each in solved]),
+        inverse_masses=joined([_inverse_masses(each.states[:-1, :JOINTS]) for each in solved]),
     )
+
+
+def _inverse_masses(angles: np.ndarray) -> np.ndarray:
+    return np.linalg.inv(np.stack([mass_matrix(each) for each in angles]))
 
 
 def join(parts: Sequence[Samples]) -> Samples:
@@ -109,7 +123,7 @@ class Trained:
 
     Attributes:
         policy: the two networks, each as it was when it fitted the validation set best.
-        control_error: root mean square torque error on the validation set, in units of what the network has to add.
+        control_error: root mean square torque error on the validation set, in the metric of training.
         time_error: root mean square error of the remaining time on the validation set [s].
     """
 
@@ -161,7 +175,7 @@ def _train_control(
     network = ControlNetwork(options.kind, options.blend)
     regulator, goal_regulator = (_regulator(samples, options) for samples in (train, validation))
     scale = (train.torques - (regulator if options.kind == "qrnet" else network.rest)).std(dim=0)
-    # The error is measured joint by joint: the wrist's torques are a thousand times smaller than the shoulder's.
+    # The wrist's torques are a thousand times smaller than the shoulder's.
     network.set_scales(train.states.mean(dim=0), train.states.std(dim=0), scale)
 
     def loss(index: Tensor) -> Tensor:
@@ -174,13 +188,23 @@ def _train_control(
             if options.kind == "qrnet":
                 fresh = regulator_torque(near.states, near.remaining, options.blend)
                 lqr = torch.cat([fresh, lqr[moved:]])
-        return (((network(states, lqr) - torques) / scale) ** 2).mean()
+        return _size(network(states, lqr) - torques, train.inverse_masses[index], scale, options)
 
     def error() -> float:
-        return (((network(validation.states, goal_regulator) - validation.torques) / scale) ** 2).mean().sqrt().item()
+        errors = network(validation.states, goal_regulator) - validation.torques
+        return _size(errors, validation.inverse_masses, scale, options).sqrt().item()
 
     best = _descend(network, loss, error, len(train), options, lambda epoch, value: report("control", epoch, value))
     return network, best
+
+
+def _size(errors: Tensor, inverse_masses: Tensor, scale: Tensor, options: TrainingOptions) -> Tensor:
+    """Mean square of torque errors (B, 7) in the chosen metric."""
+    if options.metric == "joint":
+        return ((errors / scale) ** 2).mean()
+    motion = torch.einsum("bij,bj->bi", inverse_masses, errors)
+    effort = constants.TORQUE_WEIGHT * (errors**2).sum(dim=1)
+    return (effort + constants.ACCELERATION_WEIGHT * (motion**2).sum(dim=1)).mean()
 
 
 def _train_time(

@@ -1,0 +1,75 @@
+"""Train a shipped agent of the iiwa, from a data set to a member of a zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from dto_agents import zoo
+from dto_agents.iiwa.agents import ENV_ID, LEARNED, write_agent
+from dto_agents.iiwa.datasets import load_plan
+from dto_agents.iiwa.ivp import SamplingOptions, described, run_sampling
+from dto_agents.iiwa.training import TrainingOptions
+
+
+@dataclass(frozen=True)
+class MemberRecipe:
+    """What ``dto-train`` does for an agent.
+
+    Attributes:
+        sampling: iterations and networks; the plain network has none of the former.
+    """
+
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+
+
+def recipe_for(agent: str) -> MemberRecipe:
+    """The recipe of ``iiwa-qrnet`` (IVP-ART, six iterations, then their mean) or ``iiwa-mlp`` (once, no iterations).
+
+    Raises:
+        ValueError: another agent.
+    """
+    if agent not in LEARNED:
+        raise ValueError(f"{agent} is not one of {', '.join(LEARNED)}")
+    if agent == "iiwa-mlp":
+        return MemberRecipe(SamplingOptions(iterations=0, training=TrainingOptions(kind="mlp")))
+    return MemberRecipe(SamplingOptions(training=TrainingOptions(feedback_share=0.5, final_rate=0.02)))
+
+
+def train_member(
+    agent: str,
+    data: Path,
+    *,
+    seed: int,
+    root: Path,
+    recipe: MemberRecipe | None = None,
+    workers: int = 1,
+    report: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Train one member, or finish training it; returns the weights file.
+
+    Args:
+        agent: ``iiwa-qrnet`` or ``iiwa-mlp``.
+        data: folder that ``dto-demos optimal`` wrote.
+        seed: training seed.
+        root: of the zoo that gets the weights; what is needed to go on lies beside them in ``seed<k>.run``.
+        recipe: what to do; the agent's by default.
+        workers: processes that solve.
+        report: called with a line as things end.
+
+    Raises:
+        FileExistsError: the member is trained already.
+        dto_agents.training.TrainingError: training cannot go on.
+        dto_agents.iiwa.datasets.DatasetError: ``data`` is no data set.
+    """
+    recipe = recipe or recipe_for(agent)
+    path = zoo.claim(agent, ENV_ID, seed, root)
+    options = recipe.sampling
+    policies = run_sampling(data, path.with_suffix(".run"), options, seed, workers=workers, report=report)
+    kept = policies[1:] or policies
+    card = {
+        "recipe": {"steps": options.training.epochs * len(policies), **described(options)},
+        "data": asdict(load_plan(data)),
+    }
+    return write_agent(agent, seed, kept, card, root)
