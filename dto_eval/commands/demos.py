@@ -1,4 +1,4 @@
-"""``dto-demos``: collect demonstrations of scripted experts or of an optimal control solver, import, inspect."""
+"""``dto-demos``: collect demonstrations of experts or a solver, drive the RC car, import, inspect."""
 
 from __future__ import annotations
 
