@@ -16,8 +16,7 @@ from dto_envs.rc_car.car import CarParameters  # noqa: E402
 from dto_envs.rc_car.scenarios import CAN_RADIUS, CAR_LENGTH, CAR_WIDTH  # noqa: E402
 from dto_envs.rc_car.tracks import Track  # noqa: E402
 
-SIZE, IMAGE_SIZE = 640, 96  # px
-OVERSAMPLING = {SIZE: 2, IMAGE_SIZE: 4}  # everything is drawn so many times as large, then averaged down
+FRAME_WIDTH, LEAST_HEIGHT, STEP = 800, 400, 16  # px; video codecs like sides that 16 divides
 MARGIN = 0.7  # m around what must be seen
 FLOOR, LINES = (226, 224, 218), (213, 211, 204)
 ASPHALT, EDGE, START_LINE = (120, 122, 126), (250, 250, 250), (40, 40, 40)
@@ -56,16 +55,26 @@ class Scene:
 class Painter:
     """Paints one episode after the other; tyre marks stay until the next begins."""
 
-    def __init__(self, size: int = SIZE) -> None:
-        """Make canvases for pictures of ``size`` x ``size`` px; :meth:`begin` fills them."""
-        fine = size * OVERSAMPLING.get(size, 2)
+    def __init__(self, size: tuple[int, int], oversampling: int) -> None:
+        """Make the canvases; :meth:`begin` fills them.
+
+        Args:
+            size: width and height of the pictures, px.
+            oversampling: everything is drawn so many times as large, then averaged down.
+        """
+        fine = (size[0] * oversampling, size[1] * oversampling)
         self._ground, self._fine, self._canvas = _canvas(fine), _canvas(fine), _canvas(size)
-        self._view = _View(np.zeros((1, 2)), fine)
+        self._view = View(np.zeros((1, 2)), fine)
         self._font: pygame.font.Font | None = None
+
+    @property
+    def view(self) -> View:
+        """Where metres are, on the canvas before it is averaged down."""
+        return self._view
 
     def begin(self, scene: Scene) -> None:
         """Draw the floor and what is fixed on it, free of marks."""
-        self._view = _View(scene.points, self._fine.get_width())
+        self._view = View(scene.points, self._fine.get_size())
         _paint_floor(self._ground, self._view)
         if scene.track is not None:
             _paint_track(self._ground, self._view, scene.track)
@@ -118,33 +127,40 @@ class Painter:
         return self._font.render(line, True, TEXT)
 
 
+def frame_size(scene: Scene) -> tuple[int, int]:
+    """Width and height in px of a picture that fits a scene."""
+    width, height = np.ptp(scene.points, axis=0) + 2 * MARGIN
+    fitting = STEP * math.ceil(FRAME_WIDTH * height / width / STEP)
+    return FRAME_WIDTH, min(max(fitting, LEAST_HEIGHT), FRAME_WIDTH)
+
+
 def pixels(canvas: pygame.Surface) -> np.ndarray:
-    """A square canvas as an image (size, size, 3) uint8."""
+    """A canvas as an image (height, width, 3) uint8."""
     return np.ascontiguousarray(pygame.surfarray.array3d(canvas).swapaxes(0, 1))
 
 
-class _View:
-    """Where metres are on a canvas of ``size`` px: a square around all points, y upwards."""
+class View:
+    """Where metres are on a canvas of width x height px that shows points (N, 2) with a margin; y points upwards."""
 
-    def __init__(self, points: np.ndarray, size: int) -> None:
+    def __init__(self, points: np.ndarray, size: tuple[int, int]) -> None:
+        """Fit the points into the middle of the canvas."""
         low, high = points.min(axis=0), points.max(axis=0)
-        side = float((high - low).max()) + 2 * MARGIN
-        self.size, self.scale = size, size / side
-        self.low = (low + high) / 2 - side / 2
-        self.side = side
+        self.size = np.array(size)
+        self.scale = float((self.size / (high - low + 2 * MARGIN)).min())
+        self.low = (low + high) / 2 - self.size / self.scale / 2
 
     def px(self, points: Sequence | np.ndarray) -> list[tuple[float, float]]:
         """Points (N, 2) in m as px from the upper left."""
         placed = (np.asarray(points, dtype=np.float64) - self.low) * self.scale
-        return [(x, self.size - y) for x, y in placed.tolist()]
+        return [(x, self.size[1] - y) for x, y in placed.tolist()]
 
     def length(self, metres: float) -> int:
         """A length in m as whole px, at least 1."""
         return max(1, round(metres * self.scale))
 
 
-def _canvas(size: int) -> pygame.Surface:
-    return pygame.Surface((size, size), depth=32, masks=(0xFF0000, 0xFF00, 0xFF, 0))
+def _canvas(size: tuple[int, int]) -> pygame.Surface:
+    return pygame.Surface(size, depth=32, masks=(0xFF0000, 0xFF00, 0xFF, 0))
 
 
 def _place(pose: Sequence[float] | np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -159,19 +175,20 @@ def _box(length: float, width: float, x: float = 0.0, y: float = 0.0, angle: flo
     return _place((x, y, angle), corners)
 
 
-def _paint_floor(canvas: pygame.Surface, view: _View) -> None:
+def _paint_floor(canvas: pygame.Surface, view: View) -> None:
     """A floor with a line every half metre."""
     canvas.fill(FLOOR)
+    high = view.low + view.size / view.scale
     for axis in (0, 1):
         first = math.ceil(view.low[axis] / 0.5) * 0.5
-        for value in np.arange(first, view.low[axis] + view.side, 0.5):
-            ends = np.array([view.low, view.low + view.side])
+        for value in np.arange(first, high[axis], 0.5):
+            ends = np.array([view.low, high])
             ends[:, axis] = value
             start, end = view.px(ends)
             pygame.draw.line(canvas, LINES, start, end, view.length(0.008))
 
 
-def _paint_track(canvas: pygame.Surface, view: _View, track: Track) -> None:
+def _paint_track(canvas: pygame.Surface, view: View, track: Track) -> None:
     progress = np.linspace(0, track.length, 400)
     left, right = (view.px(track.poses(progress, side * track.width / 2)[:, :2]) for side in (1, -1))
     for i in range(len(progress) - 1):
@@ -187,7 +204,7 @@ def _paint_track(canvas: pygame.Surface, view: _View, track: Track) -> None:
             pygame.draw.polygon(canvas, color, view.px(_place((x, y, heading), _box(tile, tile))))
 
 
-def _paint_gates(canvas: pygame.Surface, view: _View, track: Track, passed: int) -> None:
+def _paint_gates(canvas: pygame.Surface, view: View, track: Track, passed: int) -> None:
     """A line across the track at every gate but the start line, green once it was reached."""
     for index, progress in enumerate(track.gates[1:], start=1):
         ends = [track.poses(np.array([progress]), side * (track.width / 2 - 0.02))[0, :2] for side in (1, -1)]
@@ -195,7 +212,7 @@ def _paint_gates(canvas: pygame.Surface, view: _View, track: Track, passed: int)
         pygame.draw.line(canvas, PASSED if index < passed else GATE, start, end, view.length(0.025))
 
 
-def _paint_target(canvas: pygame.Surface, view: _View, pose: Sequence[float], *, final: bool) -> None:
+def _paint_target(canvas: pygame.Surface, view: View, pose: Sequence[float], *, final: bool) -> None:
     """The outline of a car at a pose, an arrow in it: thick for the final target, thin for the way point."""
     color, width = (TARGET, 0.025) if final else (WAY_POINT, 0.014)
     outline = view.px(_place(pose, _box(CAR_LENGTH, CAR_WIDTH)))
@@ -205,13 +222,13 @@ def _paint_target(canvas: pygame.Surface, view: _View, pose: Sequence[float], *,
     pygame.draw.lines(canvas, color, False, [left, tip, right], view.length(width))
 
 
-def _paint_can(canvas: pygame.Surface, view: _View, centre: tuple[float, float]) -> None:
+def _paint_can(canvas: pygame.Surface, view: View, centre: tuple[float, float]) -> None:
     (place,) = view.px([centre])
     pygame.draw.circle(canvas, CAN, place, view.scale * CAN_RADIUS)
     pygame.draw.circle(canvas, CAN_TOP, place, view.scale * CAN_RADIUS * 0.4)
 
 
-def _paint_car(canvas: pygame.Surface, view: _View, pose: np.ndarray, steering: float) -> None:
+def _paint_car(canvas: pygame.Surface, view: View, pose: np.ndarray, steering: float) -> None:
     """Wheels, the front ones turned by ``steering`` in rad, then the body with its nose and windscreen."""
     for index, (x, y) in enumerate(_WHEELS):
         wheel = _box(WHEEL_LENGTH, WHEEL_WIDTH, x, 1.25 * y, steering if index < 2 else 0.0)

@@ -55,7 +55,7 @@ class RCCarEnv(gymnasium.Env):
 
         Args:
             obs_type: "state", "image" or "state_image".
-            render_mode: None, "rgb_array" (640 x 640 px) or "human" (a window).
+            render_mode: None, "rgb_array" (800 px wide, as high as the scene asks for) or "human" (a window).
             terminate_on_success: end the episode at the first success; False runs to the horizon.
             dynamics: "analytic", or "learned", where the mean of the networks in ``models`` moves the car and their
                 disagreement is in ``info["uncertainty"]``.
@@ -94,13 +94,13 @@ class RCCarEnv(gymnasium.Env):
         self._steps = 0
         self._recent = np.zeros((RECENT, 2))
         self._largest_slip = 0.0
-        self._painters: dict[int, Painter] = {}
+        self._painters: dict[str, Painter] = {}
         self._window: Window | None = None
         if render_mode == "human":
-            from dto_envs.rc_car.drawing import SIZE
+            from dto_envs.rc_car.drawing import frame_size
             from dto_envs.screen import Window
 
-            self._window = Window(self.task, control_frequency, (SIZE, SIZE))
+            self._window = Window(self.task, control_frequency, frame_size(self._scene()))
 
     @property
     def state(self) -> np.ndarray:
@@ -139,9 +139,7 @@ class RCCarEnv(gymnasium.Env):
         for painter in self._painters.values():
             painter.begin(self._scene())
         if self.render_mode is not None:
-            from dto_envs.rc_car.drawing import SIZE
-
-            self._painter(SIZE)  # so that tyre marks are noted from the first step
+            self._painter("frame")  # so that tyre marks are noted from the first step
         if self.render_mode == "human":
             self.render()
         info = self._info()
@@ -171,13 +169,13 @@ class RCCarEnv(gymnasium.Env):
         return self._observe(draw=self.draw_images), float(reward), terminated, False, self._info()
 
     def render(self) -> np.ndarray | None:
-        """The picture (640, 640, 3) uint8 in mode "rgb_array"; in mode "human" it goes to the window."""
+        """The picture (height, 800, 3) uint8 in mode "rgb_array"; in mode "human" it goes to the window."""
         if self.render_mode is None:
             return None
-        from dto_envs.rc_car.drawing import SIZE, pixels
+        from dto_envs.rc_car.drawing import pixels
 
         self._require_start()
-        canvas = self._paint(SIZE, self._readout())
+        canvas = self._paint("frame", self._readout())
         if self._window is not None:
             self._window.show(canvas)
             return None
@@ -232,18 +230,21 @@ class RCCarEnv(gymnasium.Env):
     def _image(self) -> np.ndarray:
         from dto_envs.rc_car.drawing import pixels
 
-        return pixels(self._paint(IMAGE_SIZE))
+        return pixels(self._paint("image"))
 
-    def _paint(self, size: int, readout: str | None = None) -> Any:
-        return self._painter(size).paint(self._scene(), self._motion.state, self._recent[-1], readout)
+    def _paint(self, kind: str, readout: str | None = None) -> Any:
+        return self._painter(kind).paint(self._scene(), self._motion.state, self._recent[-1], readout)
 
-    def _painter(self, size: int) -> Painter:
-        if size not in self._painters:
-            from dto_envs.rc_car.drawing import Painter
+    def _painter(self, kind: str) -> Painter:
+        """The painter of "frame" or "image", which draws its floor when it is first asked for."""
+        if kind not in self._painters:
+            from dto_envs.rc_car.drawing import Painter, frame_size
 
-            self._painters[size] = Painter(size)
-            self._painters[size].begin(self._scene())
-        return self._painters[size]
+            scene = self._scene()
+            size, oversampling = (frame_size(scene), 2) if kind == "frame" else ((IMAGE_SIZE, IMAGE_SIZE), 4)
+            self._painters[kind] = Painter(size, oversampling)
+            self._painters[kind].begin(scene)
+        return self._painters[kind]
 
     def _readout(self) -> str:
         speed = math.hypot(*self._motion.state[3:5])

@@ -64,10 +64,10 @@ class RaceEnv(RCCarEnv):
             ValueError: no such track, or from :class:`dto_envs.rc_car.env.RCCarEnv`.
         """
         self.track = get_track(track)
+        self._gate_times: tuple[float, ...] = ()
         super().__init__(**kwargs)
         self._number = float(list(TRACKS).index(track))
         self._gates = [*self.track.gates.tolist(), self.track.length]
-        self._gate_times: tuple[float, ...] = ()
         self._progress = self._offset = self._heading_error = 0.0
         self._score = 0.0
         self._excursions = 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import dto_envs
-from dto_envs.rc_car.drawing import ASPHALT, CAN, FLOOR, MARK, SIZE, TARGET, Painter, Scene, pixels
+from dto_envs.rc_car.drawing import ASPHALT, CAN, FLOOR, MARK, TARGET, Painter, Scene, frame_size, pixels
 
 SLIDE = np.array([1.0, 1.0], dtype=np.float32)
 
@@ -16,16 +16,17 @@ def near(image: np.ndarray, color: tuple, within: int = 30) -> np.ndarray:
 
 
 def at(image: np.ndarray, painter: Painter, point) -> np.ndarray:
-    ((x, y),) = painter._view.px([point])
-    scale = image.shape[0] / (2 * SIZE)
-    return image[int(y * scale), int(x * scale)]
+    """The pixel (3,) of a point in m."""
+    ((x, y),) = painter.view.px([point])
+    share = image.shape[0] / painter.view.size[1]
+    return image[int(y * share), int(x * share)]
 
 
 def test_cans_targets_and_car_stand_where_they_are():
     env = gymnasium.make("dto/RCCarParking-v0", render_mode="rgb_array")
     env.reset(options={"state": [1.0, -0.5, 0.3, 0.0, 0.0, 0.0]})
-    image, painter = env.render(), env.unwrapped._painters[SIZE]
-    assert image.shape == (SIZE, SIZE, 3)
+    image, painter = env.render(), env.unwrapped._painters["frame"]
+    assert image.shape == (400, 800, 3)
     for can in env.unwrapped.scenario.cans:
         edge = at(image, painter, (can[0] + 0.026, can[1]))
         assert np.abs(edge.astype(int) - CAN).max() < 60
@@ -72,7 +73,8 @@ def test_marks_are_in_image_observations_too():
 def test_the_track_is_asphalt_within_its_edges(track):
     env = gymnasium.make("dto/RCCarRace-v0", track=track, render_mode="rgb_array")
     env.reset(seed=0)
-    image, painter, shape = env.render(), env.unwrapped._painters[SIZE], env.unwrapped.track
+    scene, painter, shape = env.unwrapped._scene(), env.unwrapped._painters["frame"], env.unwrapped.track
+    image = pixels(painter.paint(scene, env.unwrapped.state, np.zeros(2)))
     for progress in np.arange(0.7, shape.length - 0.5, 0.41):
         if np.abs(shape.ahead(shape.gates, progress)).min() < 0.1:
             continue
@@ -88,7 +90,7 @@ def test_a_picture_depends_on_the_state_alone():
     scene = Scene(points=np.array([[0.0, 0.0], [2.0, 1.0]]), cans=((1.0, 0.5),), targets=((2.0, 1.0, 0.5),))
     images = []
     for _ in range(2):
-        painter = Painter()
+        painter = Painter(frame_size(scene), 2)
         painter.begin(scene)
         painter.paint(scene, np.array([0.5, 0.5, 1.0]), np.zeros(2), "before")
         images.append(pixels(painter.paint(scene, np.array([0.3, 0.2, 0.1]), np.array([0.0, 1.0]), None)))
