@@ -31,7 +31,7 @@ def scatter_figure(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     for name, entries in groups.items():
         axes.plot([entry["relative"] for entry in entries], [entry["tve"] for entry in entries], "o", label=name)
     axes.set(xlabel="relative test loss", ylabel="TVE", ylim=(0, None))
-    axes.legend()
+    axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
     return figure
 
