@@ -349,8 +349,8 @@ def _beyond(
         "the same, mirror images too": _of(figures, "residual l1, 3 actions, mirrored"),
     }
     page.text(
-        "Predicting the change of the velocity; seeing the two actions before too; training on the driving's mirror image "
-        "too, which takes twice the optimiser steps."
+        "Predicting the change of the velocity; seeing the two actions before too; training on the driving's mirror "
+        "image too, which takes twice the optimiser steps."
     )
     _table(page, "beyond", steps)
     page.figure("beyond", distribution_figure(steps), "Validation error as the paper's recipe is changed step by step.")
