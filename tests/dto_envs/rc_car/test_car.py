@@ -257,3 +257,14 @@ def test_arrays_that_do_not_fit_are_refused():
         rollout(start, np.zeros((2, 5, 2)), noise=np.zeros((2, 4, 3)))
     with pytest.raises(ValueError, match="positive time"):
         rollout(start, np.zeros((2, 5, 2)), dt=-0.05)
+
+
+def test_rollouts_change_neither_states_nor_controls_and_repeat_to_the_bit():
+    states = initial_state(np.zeros((3, 3)), np.array([[2.0, 0.1, 0.5]] * 3))
+    commands, noise = human(np.random.default_rng(2), 3, 30), np.full((3, 30, 3), 0.01)
+    copies = [array.copy() for array in (states, commands, noise)]
+    first, again = (rollout(states, commands, noise=noise) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    for array, copy in zip((states, commands, noise), copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    np.testing.assert_array_equal(rollout(states[::-1][:1], commands[::-1][:1], noise=noise[:1]), first[-1:])
