@@ -5,6 +5,7 @@ Times are CPU time of this thread, so that other processes count less. Run: pyth
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -96,17 +97,16 @@ def print_speed(tasks: Sequence[Task], plans: Sequence[FingerPlan]) -> None:
             return simulator.trajectory_loss(simulator.simulate(scene, targets, backend=backend), desired).sum()
 
         print_row(f"simulator, {backend}", forward, len(tasks))
-    mechanics = mechanics_of(tasks)
+    true = qp_layer.Mechanics.of([dataset.solve_example(task) for task in tasks])
+    mechanics = qp_layer.Mechanics(**{name: value.requires_grad_() for name, value in vars(true).items()})
 
     def layer() -> torch.Tensor:
         actions = qp_layer.inverse_dynamics(mechanics)
         return actions.fingers.sum() + actions.forces.sum()
 
     print_row("inverse dynamics", layer, len(tasks))
-    single = [
-        milliseconds(lambda task=task: physics.simulate(task, task_targets.numpy()))
-        for task, task_targets in zip(tasks[:5], targets.detach(), strict=False)
-    ]
+    pairs = list(zip(tasks, targets.detach().numpy(), strict=True))[:5]
+    single = [milliseconds(functools.partial(physics.simulate, *pair)) for pair in pairs]
     print(f"{'pymunk':>24}{np.median(single):>10.3f}")
 
 
@@ -114,15 +114,6 @@ def print_row(name: str, function: Callable[[], torch.Tensor], batch: int) -> No
     """A line of the table of times."""
     forward, both = milliseconds(function), milliseconds(lambda: function().backward())
     print(f"{name:>24}{forward / batch:>10.3f}{both / batch:>12.3f}")
-
-
-def mechanics_of(tasks: Sequence[Task]) -> qp_layer.Mechanics:
-    """The tasks' true parameters, with gradients."""
-    examples = [dataset.solve_example(task) for task in tasks]
-    names = ("poses", "facets", "cones", "external_point", "external_cone")
-    values = {name: np.stack([getattr(example.parameters, name) for example in examples]) for name in names}
-    values |= {name: np.array([getattr(task.polygon, name) for task in tasks]) for name in ("mass", "inertia")}
-    return qp_layer.Mechanics(**{name: torch.from_numpy(value).requires_grad_() for name, value in values.items()})
 
 
 def print_descent(tasks: Sequence[Task], plans: Sequence[FingerPlan]) -> None:

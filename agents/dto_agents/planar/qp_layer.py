@@ -19,12 +19,14 @@ a hundred times cheaper than force, and its forces come out zero.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dto_agents.planar.dataset import Example
 from dto_agents.planar.mechanics import LENGTH
 from dto_envs.filters import boxqp_torch
 from dto_envs.planar_push import constants
@@ -83,6 +85,15 @@ class Mechanics:
     external_cone: Tensor
     mass: Tensor
     inertia: Tensor
+
+    @staticmethod
+    def of(examples: Sequence[Example]) -> Mechanics:
+        """The true parameters of solved tasks."""
+        names = ("poses", "facets", "cones", "external_point", "external_cone")
+        values = {name: np.stack([getattr(example.parameters, name) for example in examples]) for name in names}
+        polygons = [example.task.polygon for example in examples]
+        values |= {name: np.array([getattr(polygon, name) for polygon in polygons]) for name in ("mass", "inertia")}
+        return Mechanics(**{name: torch.from_numpy(value) for name, value in values.items()})
 
 
 @dataclass(frozen=True)

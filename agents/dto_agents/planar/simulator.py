@@ -48,7 +48,7 @@ class SimulatorOptions:
     """
 
     kappa: float = 1.0 / 3e-4
-    dt: float = 0.002
+    dt: float = 0.001
     finger_friction: float = constants.SIMULATED_FINGER_FRICTION
     ground_stiffness: float = 2e4
     ground_damping: float = 60.0

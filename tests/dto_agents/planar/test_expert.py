@@ -63,8 +63,8 @@ def test_fixed_contacts_stay_where_they_are_on_the_object(task):
 @pytest.mark.parametrize("contacts", ["fixed", "changing"])
 def test_the_program_and_enumeration_agree_where_facets_have_a_single_point(contacts):
     options = PlannerOptions(points_per_facet=1, span=(0.5, 0.5))
-    for index in (1, 4):
-        task = make_task("train", index)
+    few = [task for task in (make_task("train", index) for index in range(20)) if len(task.polygon.vertices) == 4]
+    for task in few[:2]:
         choice = (fixed_contacts if contacts == "fixed" else changing_contacts)(contact_problem(task, options))
         proof = miqp.solve(task, options, contacts, gap=1e-3)
         if choice is None:

@@ -15,18 +15,6 @@ def examples():
     return list(dataset.solve_set("train"))
 
 
-def mechanics_of(examples) -> Mechanics:
-    def stack(read):
-        return torch.tensor(np.stack([read(example) for example in examples]))
-
-    names = ("poses", "facets", "cones", "external_point", "external_cone")
-    return Mechanics(
-        *(stack(lambda example, name=name: getattr(example.parameters, name)) for name in names),
-        mass=stack(lambda example: example.task.polygon.mass),
-        inertia=stack(lambda example: example.task.polygon.inertia),
-    )
-
-
 def noisy(mechanics: Mechanics, scale: float) -> Mechanics:
     generator = torch.Generator().manual_seed(0)
     names = ("poses", "facets", "cones", "external_point")
@@ -39,7 +27,7 @@ def noisy(mechanics: Mechanics, scale: float) -> Mechanics:
 
 
 def test_forces_carry_the_object(examples):
-    actions = inverse_dynamics(mechanics_of(examples))
+    actions = inverse_dynamics(Mechanics.of(examples))
     slack = actions.slack.abs().amax((1, 2))
     assert slack.median() < 1e-3 and slack.max() < 0.5  # N and N m; the objects weigh 9.8 N
     for example, forces, pushed in zip(examples, actions.forces, actions.external_force, strict=True):
@@ -51,7 +39,7 @@ def test_forces_carry_the_object(examples):
 
 
 def test_the_slack_is_what_is_missing_in_the_dynamics(examples):
-    mechanics = noisy(mechanics_of(examples), 0.02)
+    mechanics = noisy(Mechanics.of(examples), 0.02)
     actions = inverse_dynamics(mechanics)
     arms = actions.fingers - mechanics.poses[:, :, None, :2]
     torque = (arms[..., 0] * actions.forces[..., 1] - arms[..., 1] * actions.forces[..., 0]).sum(-1)
@@ -73,7 +61,7 @@ def test_the_slack_is_what_is_missing_in_the_dynamics(examples):
 
 
 def test_executed_actions_follow_the_motion(examples):
-    actions = inverse_dynamics(mechanics_of(examples))
+    actions = inverse_dynamics(Mechanics.of(examples))
     losses = [
         trajectory_loss(simulate(e.task, fingers.numpy(), forces.numpy()).poses, e.task.poses)
         for e, fingers, forces in zip(examples, actions.fingers, actions.forces, strict=True)
@@ -85,7 +73,7 @@ def test_step_one_is_the_program_with_explicit_slack(examples):
     """Equation 6 on a keyframe as ProxQP solves it, the slack a variable of its own."""
     import proxsuite
 
-    mechanics = noisy(mechanics_of(examples[:4]), 0.01)
+    mechanics = noisy(Mechanics.of(examples[:4]), 0.01)
     options = LayerOptions(slack_weight=100.0, ray_weight=0.01)
     curvature = qp_layer._second_derivative(5, 0.1)
     required = qp_layer._required(mechanics, curvature, 9.8) / (9.8 * mechanics.mass[:, None, None])
@@ -123,7 +111,7 @@ def test_step_one_is_the_program_with_explicit_slack(examples):
 
 
 def test_gradients_are_those_of_central_differences(examples):
-    given = noisy(mechanics_of(examples[:5]), 0.003)
+    given = noisy(Mechanics.of(examples[:5]), 0.003)
     generator = torch.Generator().manual_seed(1)
     shape = (5, 5, 2, 2)
     weights = [torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2)]
@@ -155,16 +143,16 @@ def test_gradients_are_those_of_central_differences(examples):
 
 def test_a_ground_that_is_nearly_nothing_carries_nearly_nothing(examples):
     airborne = [example for example in examples if example.task.airborne]
-    mechanics = mechanics_of(airborne)
+    mechanics = Mechanics.of(airborne)
     faint = torch.tensor([[-0.001, 0.01], [0.001, 0.01]], dtype=torch.float64).expand(len(airborne), 5, 2, 2)
     actions = inverse_dynamics(dataclasses.replace(mechanics, external_cone=faint))
     assert actions.external_force.abs().max() < 1.5  # N
 
 
 def test_samples_of_a_batch_do_not_know_each_other(examples):
-    whole = inverse_dynamics(mechanics_of(examples[:3]))
+    whole = inverse_dynamics(Mechanics.of(examples[:3]))
     for index in range(3):
-        alone = inverse_dynamics(mechanics_of(examples[index : index + 1]))
+        alone = inverse_dynamics(Mechanics.of(examples[index : index + 1]))
         for field in dataclasses.fields(Actions):
             torch.testing.assert_close(
                 getattr(alone, field.name)[0], getattr(whole, field.name)[index], atol=1e-9, rtol=1e-9
@@ -182,7 +170,7 @@ def test_the_loss_is_zero_at_the_expert(examples):
 
 
 def test_bad_input(examples):
-    mechanics = mechanics_of(examples[:2])
+    mechanics = Mechanics.of(examples[:2])
     with pytest.raises(ValueError, match=r"facets must have the shape \(2, 5, 2, 2, 2\)"):
         inverse_dynamics(dataclasses.replace(mechanics, facets=mechanics.facets[:, :, :1]))
     with pytest.raises(ValueError, match="poses must be float64"):
