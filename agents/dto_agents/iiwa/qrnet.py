@@ -96,7 +96,7 @@ class ControlNetwork(nn.Module):
         self.torque_scale: Tensor
         self.register_buffer("center", torch.zeros(STATE_SIZE))
         self.register_buffer("spread", torch.ones(STATE_SIZE))
-        self.register_buffer("torque_scale", torch.ones(JOINTS))
+        self.register_buffer("torque_scale", torch.eye(JOINTS))
         self.goal: Tensor
         self.rest: Tensor
         self.register_buffer("goal", torch.tensor(goal_state(), dtype=torch.float32), persistent=False)
@@ -105,7 +105,11 @@ class ControlNetwork(nn.Module):
         self.saturation = Saturation(-limits, limits, self.rest)
 
     def set_scales(self, center: Tensor, spread: Tensor, torque_scale: Tensor) -> None:
-        """Mean and spread of the states (14,), and the size of what the network has to add, joint by joint (7,)."""
+        """Mean and spread of the states (14,), and what turns the network's outputs into torques (7, 7).
+
+        The last is a fixed part of the output layer: with the directions and sizes of what the network has to add in
+        it, all outputs matter alike and are of order 1.
+        """
         self.center.copy_(center)
         self.spread.copy_(spread)
         self.torque_scale.copy_(torque_scale)
@@ -117,10 +121,10 @@ class ControlNetwork(nn.Module):
             states: (B, 14).
             regulator: (B, 7) the blended LQR's torque of :func:`regulator_torque`; a plain network ignores it.
         """
-        correction = self.torque_scale * self.network((states - self.center) / self.spread)
+        correction = self.network((states - self.center) / self.spread) @ self.torque_scale.T
         if self.kind == "mlp":
             return self.rest + correction
-        at_goal = self.torque_scale * self.network(((self.goal - self.center) / self.spread)[None])
+        at_goal = self.network(((self.goal - self.center) / self.spread)[None]) @ self.torque_scale.T
         return self.saturation(regulator + correction - at_goal)
 
 

@@ -17,7 +17,7 @@ from dto_agents.iiwa.trajectory import OptimalTrajectory
 from dto_agents.training import TrainingError
 from dto_envs.iiwa import constants
 from dto_envs.iiwa.constants import JOINTS
-from dto_envs.iiwa.model import mass_matrix
+from dto_envs.iiwa.model import mujoco_model
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,15 @@ def samples_of(trajectories: Sequence[OptimalTrajectory]) -> Samples:
 
 
 def _inverse_masses(angles: np.ndarray) -> np.ndarray:
-    return np.linalg.inv(np.stack([mass_matrix(each) for each in angles]))
+    import mujoco
+
+    model = mujoco_model()
+    data = mujoco.MjData(model)
+    matrices = np.empty((len(angles), JOINTS, JOINTS))
+    for matrix, data.qpos[:] in zip(matrices, angles, strict=True):
+        mujoco.mj_fwdPosition(model, data)
+        mujoco.mj_fullM(model, matrix, data.qM)
+    return np.linalg.inv(matrices)
 
 
 def join(parts: Sequence[Samples]) -> Samples:
@@ -174,9 +182,11 @@ def _train_control(
 ) -> tuple[ControlNetwork, float]:
     network = ControlNetwork(options.kind, options.blend)
     regulator, goal_regulator = (_regulator(samples, options) for samples in (train, validation))
-    scale = (train.torques - (regulator if options.kind == "qrnet" else network.rest)).std(dim=0)
+    missing = train.torques - (regulator if options.kind == "qrnet" else network.rest)
     # The wrist's torques are a thousand times smaller than the shoulder's.
-    network.set_scales(train.states.mean(dim=0), train.states.std(dim=0), scale)
+    scale = missing.std(dim=0)
+    outputs = scale.diag() if options.metric == "joint" else _whitening(missing, train.inverse_masses)
+    network.set_scales(train.states.mean(dim=0), train.states.std(dim=0), outputs)
 
     def loss(index: Tensor) -> Tensor:
         states, torques, lqr = train.states[index], train.torques[index], regulator[index]
@@ -205,6 +215,15 @@ def _size(errors: Tensor, inverse_masses: Tensor, scale: Tensor, options: Traini
     motion = torch.einsum("bij,bj->bi", inverse_masses, errors)
     effort = constants.TORQUE_WEIGHT * (errors**2).sum(dim=1)
     return (effort + constants.ACCELERATION_WEIGHT * (motion**2).sum(dim=1)).mean()
+
+
+def _whitening(missing: Tensor, inverse_masses: Tensor) -> Tensor:
+    """(7, 7): turns numbers of order 1, which cost alike on average, into torques like ``missing`` (N, 7)."""
+    motion = torch.einsum("bki,bkj->ij", inverse_masses, inverse_masses) / len(inverse_masses)
+    metric = constants.TORQUE_WEIGHT * torch.eye(JOINTS) + constants.ACCELERATION_WEIGHT * motion
+    values, directions = torch.linalg.eigh(metric)
+    root = directions @ values.sqrt().diag() @ directions.T
+    return torch.linalg.inv(root) @ (missing @ root).std(dim=0).diag()
 
 
 def _train_time(

@@ -93,7 +93,7 @@ def test_an_ensemble_is_the_mean():
 @pytest.mark.parametrize("kind", ["qrnet", "mlp"])
 def test_weights_come_back(kind, tmp_path):
     made = policy(kind, blend=Blend(0.5, 1.5))
-    made.control.set_scales(torch.ones(14), 2 * torch.ones(14), 3 * torch.ones(7))
+    made.control.set_scales(torch.ones(14), 2 * torch.ones(14), 3 * torch.eye(7))
     save_policy(tmp_path / "policy.safetensors", made, {"points": 7})
     back, notes = load_policy(tmp_path / "policy.safetensors")
     assert notes["points"] == 7 and back.control.blend == Blend(0.5, 1.5)

@@ -1,0 +1,57 @@
+"""The iiwa's suites at a small scale: every table is filled from runs, and runs are not repeated."""
+
+import csv
+
+import pytest
+
+pytest.importorskip("crocoddyl")
+pytest.importorskip("mujoco")
+
+from dto_eval.suites import SuiteOptions, find_suite, iiwa_closed_loop, iiwa_solver
+
+
+def rows(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_solver_is_compared_with_and_without_marching(tmp_path, monkeypatch):
+    monkeypatch.setattr(iiwa_solver, "TIMED", 1)
+    monkeypatch.setattr(iiwa_solver, "SIDES", (0.4,))
+    page = find_suite("iiwa-solver")(SuiteOptions(tmp_path, episodes=2))
+    table = rows(tmp_path / "solved.csv")
+    assert [(row["guess"], row["marching"]) for row in table] == [
+        *(("hold", "no"), ("hold", "yes"), ("zero", "no"), ("zero", "yes"))
+    ]
+    assert table[0]["solved [%]"] == "100.0" and table[0]["not solved"] == "none"
+    assert float(table[1]["DDP steps"]) > float(table[0]["DDP steps"])
+    assert all(float(row["CPU time a problem [s]"]) > 0 for row in rows(tmp_path / "effort.csv"))
+    assert "The same 2 starts" in page.read_text(encoding="utf-8")
+
+
+def test_closed_loops_are_compared_and_not_run_twice(tmp_path, monkeypatch):
+    scale = iiwa_closed_loop.Scale(problems=5, trials=1, iterations=1, epochs=2, variants=False)
+    options = SuiteOptions(tmp_path)
+    page = iiwa_closed_loop.run_at(scale, options)
+    table = rows(tmp_path / "table1.csv")
+    assert [(row["measure"], row["sampling"]) for row in table] == [
+        *(("success [%]", "IVP-ART"), ("success [%]", "DAgger"), ("cost ratio", "IVP-ART"), ("cost ratio", "DAgger"))
+    ]
+    assert table[0]["0"] == table[1]["0"]
+    controllers = {row["controller"]: row for row in rows(tmp_path / "controllers.csv")}
+    assert controllers["optimum replayed with DDP's gains"]["success [%]"] == "100.0"
+    assert float(controllers["plain network"]["cost ratio, mean"]) > 5
+    assert "on the same 10 starts" in page.read_text(encoding="utf-8")
+    before = page.read_bytes()
+
+    def refuse(*arguments, **options):
+        raise AssertionError("this has been done already")
+
+    monkeypatch.setattr(iiwa_closed_loop, "evaluate", refuse)
+    assert iiwa_closed_loop.run_at(scale, options).read_bytes() == before
+
+
+def test_fewer_problems_mean_a_shorter_comparison():
+    full, quick = iiwa_closed_loop.scale_of(None), iiwa_closed_loop.scale_of(100)
+    assert (full.problems, full.trials, full.iterations, full.epochs, full.variants) == (500, 3, 6, 200, True)
+    assert quick.problems == 100 and quick.trials == 1 and not quick.variants
