@@ -44,7 +44,7 @@ class SacRecipe:
         tests: times that the policy is tested, evenly spread.
     """
 
-    steps: int = 200_000
+    steps: int = 100_000
     environments: int = 16
     updates: int = 4
     warmup: int = 4_000
@@ -54,7 +54,7 @@ class SacRecipe:
     learning_rate: float = 7e-4
     discount: float = 0.99
     lookahead: int = 3
-    tests: int = 25
+    tests: int = 40
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
