@@ -42,8 +42,8 @@ class Train:
     ] = "diffusion"
     """What to train: a policy (diffusion, leto, lstm-gmm), a filter, the model of an RC car that its planners use
     (rc-car-dynamics), a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data;
-    stopped with Ctrl-C it writes the best policy so far, and cannot go on), or a controller of the iiwa (iiwa-qrnet, iiwa-mlp). The -refine filters learn from the trained policy's own
-    chunks."""
+    stopped with Ctrl-C it writes the best policy so far, and cannot go on), or a controller of the iiwa (iiwa-qrnet,
+    iiwa-mlp). The -refine filters learn from the trained policy's own chunks."""
     env: str = "dto/PushT-v0"
     """Environment id."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
