@@ -172,7 +172,9 @@ def write_network(path: Path | str, network: CarNetwork, card: Mapping[str, Any]
     tensors = {name: np.ascontiguousarray(array) for name, array in network.tensors().items()}
     content = save(tensors, metadata={"description": json.dumps(description, sort_keys=True)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
     sha256 = hashlib.sha256(content).hexdigest()
     stated = {"weights_sha256": sha256, "weights_bytes": len(content), "parameters": network.parameters}
     path.with_suffix(".json").write_text(json.dumps({**card, **stated}, indent=2) + "\n", encoding="utf-8")

@@ -62,7 +62,8 @@ def run(options: SuiteOptions) -> Path:
     """Write the results page.
 
     ``options.data`` is a folder of recordings, or nothing; ``options.episodes`` the number of networks per
-    configuration; ``options.weights`` a folder that holds ``simulated/seed<k>.safetensors``.
+    configuration; ``options.weights`` a folder that holds ``simulated/seed<k>.safetensors``. Trainings run one after
+    the other, whatever ``options.workers``.
 
     Raises:
         ValueError: more than one folder, or one without the three recordings.
