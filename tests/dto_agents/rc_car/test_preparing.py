@@ -83,7 +83,9 @@ def test_windows_line_up_velocities_controls_and_targets():
     assert len(windows) == 6 and windows.inputs.shape == (6, 9)
     for row, sample in enumerate(range(2, 8)):
         np.testing.assert_array_equal(windows.controls[row, :, 0], [sample - 2, sample - 1, sample, sample + 1])
-        np.testing.assert_array_equal(windows.inputs[row, 3:], np.ravel([[i, -i] for i in range(sample - 2, sample + 1)]))
+        np.testing.assert_array_equal(
+            windows.inputs[row, 3:], np.ravel([[i, -i] for i in range(sample - 2, sample + 1)])
+        )
     np.testing.assert_allclose(windows.targets[..., 0], 20.0)
 
 
