@@ -53,5 +53,5 @@ def test_closed_loops_are_compared_and_not_run_twice(tmp_path, monkeypatch):
 
 def test_fewer_problems_mean_a_shorter_comparison():
     full, quick = iiwa_closed_loop.scale_of(None), iiwa_closed_loop.scale_of(100)
-    assert (full.problems, full.trials, full.iterations, full.epochs, full.variants) == (500, 3, 6, 200, True)
+    assert (full.problems, full.trials, full.iterations, full.epochs, full.variants) == (500, 3, 6, 50, True)
     assert quick.problems == 100 and quick.trials == 1 and not quick.variants
