@@ -39,6 +39,8 @@ class Recipe:
         epochs: how often each window is shown.
         batch_size: windows per optimiser step.
         learning_rate: of Adam at its peak; it falls to zero along a cosine.
+        start: initial weights: ``he`` keeps signals at one size through deep networks, ``torch`` (its own default)
+            lets them shrink, which smooths shallower ones.
     """
 
     depth: int = 8
@@ -54,6 +56,7 @@ class Recipe:
     epochs: int = 60
     batch_size: int = 256
     learning_rate: float = 2e-3
+    start: Literal["he", "torch"] = "he"
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
@@ -135,13 +138,14 @@ class _Standard:
 
 
 def _make_model(recipe: Recipe) -> nn.Sequential:
-    """A network in which signals begin with one size in all layers (He et al. 2015); else deep ones start slowly."""
+    """A network at its start; with He's initial weights (2015) signals have one size in all layers."""
     sizes = [3 + 2 * recipe.actions, *[recipe.width] * recipe.depth]
     layers: list[nn.Module] = []
     for before, after in zip(sizes[:-1], sizes[1:], strict=True):
         linear = nn.Linear(before, after)
-        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-        nn.init.zeros_(linear.bias)
+        if recipe.start == "he":
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+            nn.init.zeros_(linear.bias)
         layers += [linear, nn.GELU(approximate="tanh") if recipe.activation == "gelu" else nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 3))
 
