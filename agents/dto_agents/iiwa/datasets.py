@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, fields
@@ -29,6 +29,7 @@ from dto_envs.iiwa.model import sample_start
 
 ENV_ID = "dto/IiwaReach-v0"
 BLOCK = 25  # problems in a file: about two seconds of work
+Block = tuple[str, int, int]  # split, first problem, end
 # Test start i is that of the environment's reset seed 100000 + i, with which agents are evaluated.
 FIRST_SEEDS: Mapping[str, int] = MappingProxyType({"train": 0, "validation": 50_000, "test": 100_000})
 
@@ -124,20 +125,9 @@ def collect_dataset(
     done = total - sum(end - first for _, first, end in missing)
     solved = sum(_solved_in(_block_path(folder, *block[:2])) for block in blocks if block not in missing)
     report(done, total, solved)
-    with process_pool(workers) as pool:
-        running = {
-            pool.submit(_solve_block, plan, options, _block_path(folder, *block[:2]), *block): block
-            for block in missing
-        }
-        try:
-            for future in as_completed(running):
-                _, first, end = running[future]
-                done, solved = done + end - first, solved + future.result()
-                report(done, total, solved)
-        except BrokenProcessPool as error:
-            raise DatasetError(f"a worker died; run the same command again to go on in {folder}") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for (_, first, end), count in _solved_blocks(plan, options, folder, missing, workers):
+        done, solved = done + end - first, solved + count
+        report(done, total, solved)
     return {
         split: sum(_solved_in(_block_path(folder, split, first)) for name, first, _ in blocks if name == split)
         for split in FIRST_SEEDS
@@ -256,6 +246,27 @@ def _cut(tensors: Mapping[str, np.ndarray], texts: Mapping[str, list[str]], inde
         message=texts["message"][index],
         **numbers,
     )
+
+
+def _solved_blocks(
+    plan: DatasetPlan, options: SolverOptions, folder: Path, blocks: Sequence[Block], workers: int
+) -> Iterator[tuple[Block, int]]:
+    """Solve blocks; yields each with its number of solved problems, as they end."""
+    if workers == 1:
+        for block in blocks:
+            yield block, _solve_block(plan, options, _block_path(folder, *block[:2]), *block)
+        return
+    with process_pool(workers) as pool:
+        running = {
+            pool.submit(_solve_block, plan, options, _block_path(folder, *block[:2]), *block): block for block in blocks
+        }
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BrokenProcessPool as error:
+            raise DatasetError(f"a worker died; run the same command again to go on in {folder}") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _solve_block(plan: DatasetPlan, options: SolverOptions, path: Path, split: str, first: int, end: int) -> int:
