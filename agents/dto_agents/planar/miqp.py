@@ -25,8 +25,8 @@ from dto_envs.planar_push.tasks import Task
 Contacts = Literal["fixed", "changing"]
 
 # First tangents of the squared normal and tangential forces, in N, beside those at zero and at the limits.
-NORMAL_TANGENTS = (2.0, 4.0, 7.0, 11.0, 16.0, 24.0, 40.0)
-TANGENTIAL_TANGENTS = (1.5, 4.0, 8.0, 16.0)
+NORMAL_TANGENTS = (3.0, 6.0, 12.0, 24.0)
+TANGENTIAL_TANGENTS = (2.0, 8.0)
 ROUNDS = 20
 
 
