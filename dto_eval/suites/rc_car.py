@@ -197,11 +197,11 @@ def _networks(options: SuiteOptions) -> dict[str, CarNetwork]:
 def _introduction(options: SuiteOptions, episodes: int) -> str:
     source = "the shipped networks" if options.weights is None else "networks of one's own"
     return (
-        f"Each manoeuvre is driven from {episodes} slightly different starts with each of {source}, which learned from "
-        "15 minutes of driving and plan; the analytic car executes. The paper's figures are of a real car, open loop, "
-        "with manoeuvres of its own; ours are laid out so that they take sliding. Every plan is found by L-BFGS from "
-        "six starts with gradients by the implicit function theorem, and then made to hold for cars whose throttle, "
-        "steering and speed at the start differ by 5 % from the model (not when replanning)."
+        f"Each manoeuvre is driven from {episodes} slightly different starts with each of {source}. They learned from "
+        "15 minutes of driving on the analytic car, which executes what is planned on them. The paper's figures are of "
+        "a real car, open loop, with manoeuvres of its own; ours are laid out so that they take sliding. Plans are found "
+        "by L-BFGS from six starts with gradients by the implicit function theorem; open loop they are then made to "
+        "hold for cars whose throttle, steering and speed at the start differ by 5 % from the model."
     )
 
 

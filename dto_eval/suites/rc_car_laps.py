@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dto_agents.rc_car.laps import Laps
     from dto_envs.rc_car.learned import CarNetwork
 
-SPEEDS = (2.3, 3.0)  # m/s
-ITERATIONS = {20.0: 10, 50.0: 6}  # Hz: most iterations at a tick
+SPEEDS = (2.3, 2.8)  # m/s
+ITERATIONS = {20.0: 10, 50.0: 8}  # Hz: most iterations at a tick
 LAPS = 3
 DEADLINE_SHARE = 0.99
 COLUMNS = ("track", "rate [Hz]", "wanted speed [m/s]", "laps", "standing lap [s]", "flying lap [s]", "excursions")
