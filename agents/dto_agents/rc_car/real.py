@@ -14,7 +14,7 @@ from dto_envs.rc_car.learned import CarNetwork
 REAL = RECIPES["real"]
 
 # Koehler et al.: velocities rather than their change, the present action alone, the relative loss, smoothed poses.
-PAPER = Recipe(actions=1, residual=False, loss="relative", smoothing_s=0.17, mirror=False, epochs=160)
+PAPER = Recipe(actions=1, residual=False, loss="relative", smoothing_s=0.17, mirror=False, epochs=160, start="torch")
 
 
 def train_network(
