@@ -95,3 +95,20 @@ def test_inspect_refuses_another_environments_file(lift_file, capsys):
     with pytest.raises(SystemExit):
         main(["inspect", str(lift_file), "--env", "dto/Can-v0"])
     assert "demonstrations of Lift, not of PickPlaceCan" in capsys.readouterr().err
+
+
+def test_optimal_control_problems_are_solved_into_a_folder(elsewhere, capsys):
+    pytest.importorskip("crocoddyl")
+    from dto_agents.iiwa.datasets import load_dataset
+
+    arguments = ["optimal", "--train", "2", "--validation", "1", "--test", "0", "--side", "0.4", "--workers", "1"]
+    main(arguments)
+    printed = capsys.readouterr().out
+    assert "3/3 problems, 3 solved" in printed and "2 of 2 in train" in printed
+    assert [each.solved for each in load_dataset(elsewhere / "demos" / "IiwaReach", "train")] == [True, True]
+    with pytest.raises(SystemExit):
+        main([*arguments, "--env", "dto/Lift-v0"])
+    assert "no optimal control solver for dto/Lift-v0" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*arguments, "--side", "2"])
+    assert "holds another data set" in capsys.readouterr().err

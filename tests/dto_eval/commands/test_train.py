@@ -85,6 +85,9 @@ def test_killed_and_started_again_gives_the_same_file(train, data, tmp_path):
         (["--data", "DATA", "--agent", "diffog-refine", "--base", "nowhere"], "dto-train --agent diffusion"),
         (["--agent", "rc-car-sac", "--data", "DATA"], "rc-car-sac learns by driving"),
         (["--agent", "rc-car-sac", "--env", "dto/PushT-v0"], "pass one with --env"),
+        (["--agent", "iiwa-qrnet", "--data", "nowhere"], "pass --env dto/IiwaReach-v0"),
+        (["--agent", "iiwa-qrnet", "--env", "dto/IiwaReach-v0", "--data", "nowhere"], "dto-demos optimal"),
+        (["--agent", "iiwa-mlp", "--env", "dto/IiwaReach-v0", "--data", "x", "--steps", "3"], "it has --epochs"),
     ],
 )
 def test_bad_input_gets_one_line_and_writes_nothing(train, data, tmp_path, arguments, message):
