@@ -199,9 +199,9 @@ def _introduction(options: SuiteOptions, episodes: int) -> str:
     return (
         f"Each manoeuvre is driven from {episodes} slightly different starts with each of {source}. They learned from "
         "15 minutes of driving on the analytic car, which executes what is planned on them. The paper's figures are of "
-        "a real car, open loop, with manoeuvres of its own; ours are laid out so that they take sliding. Plans are found "
-        "by L-BFGS from six starts with gradients by the implicit function theorem; open loop they are then made to "
-        "hold for cars whose throttle, steering and speed at the start differ by 5 % from the model."
+        "a real car, open loop, with manoeuvres of its own; ours are laid out so that they take sliding. Plans are "
+        "found by L-BFGS from six starts with gradients by the implicit function theorem; open loop they are then "
+        "made to hold for cars whose throttle, steering and speed at the start differ by 5 % from the model."
     )
 
 
