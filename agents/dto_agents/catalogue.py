@@ -18,7 +18,9 @@ from dto_agents.base import Agent, FilteredAgent
 from dto_agents.simple import HoldAgent, RandomAgent
 from dto_envs.registry import row
 
-TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac", "iiwa-qrnet", "iiwa-mlp")
+# The DLM paper's architectures, trained on its tasks and on more; their folders in the zoo lack the "planar-".
+PLANAR = tuple(f"planar-{kind}{size}" for size in ("", "-large") for kind in ("nn", "nnm", "mdr", "cvx", "dlm"))
+TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac", "iiwa-qrnet", "iiwa-mlp", *PLANAR)
 # Agents of one task that are not trained; called with ``env_id``, they refuse the others.
 TASK_AGENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -26,6 +28,8 @@ TASK_AGENTS: Mapping[str, str] = MappingProxyType(
         "iiwa-optimal": "dto_agents.iiwa.agents:OptimalAgent",
         "iiwa-replay": "dto_agents.iiwa.agents:ReplayAgent",
         "miqp": "dto_agents.planar.agents:MiqpAgent",
+        "planar-blind": "dto_agents.planar.network_agents:BlindAgent",
+        "planar-other": "dto_agents.planar.network_agents:OtherPlanAgent",
     }
 )
 # Agents that plan with learned dynamics, whose members are the networks; they refuse what is not an RC car.
@@ -247,7 +251,7 @@ def _list_entries(part: str, env_id: str, weights: Path | None) -> tuple[zoo.Ent
         from dto_agents.rc_car.members import list_networks
 
         return list_networks(part, env_id, weights)
-    return zoo.list_members(part, env_id, weights)
+    return zoo.list_members(part.removeprefix("planar-"), env_id, weights)
 
 
 def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Agent:
@@ -277,6 +281,10 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
         from dto_agents.iiwa.agents import load_agent as load_iiwa
 
         return load_iiwa(name, zoo.find_member(name, env_id, member, weights), env_id)
+    if name in PLANAR:
+        from dto_agents.planar.network_agents import load_agent as load_planar
+
+        return load_planar(name, zoo.find_member(name.removeprefix("planar-"), env_id, member, weights), env_id)
     if name in TRAINED_BASES:
         from dto_agents.recurrent.policy import load_policy as load_recurrent
 

@@ -83,9 +83,10 @@ def list_members(agent: str, env_id: str, root: Path | None = None) -> tuple[Ent
     if not found:
         source = "" if agent == "rc-car-sac" else " --data DEMONSTRATIONS"
         source += " --base WEIGHTS" if agent.endswith("-refine") else ""
+        source += " --episodes 400" if agent.endswith("-large") else ""
         raise MissingWeightsError(
             f"no weights of {agent!r} for {env_id} in {folder}; train them with: "
-            f"dto-train --agent {agent} --env {env_id}{source} --seed 42"
+            f"dto-train --agent {agent.removesuffix('-large')} --env {env_id}{source} --seed 42"
         )
     return tuple(_entry(seed, found[seed]) for seed in sorted(found))
 

@@ -29,7 +29,8 @@ class EvaluateOptions:
     """Environment id."""
     agent: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: diffog)")] = None
     """Agent: expert, random, hold, base (the diffusion policy), leto, lstm-gmm, iiwa-lqr, iiwa-qrnet, iiwa-mlp,
-    iiwa-optimal, iiwa-replay, rc-car-plan, rc-car-mpc, rc-car-sac, clipping, penalty, projection, static-q, matrix,
+    iiwa-optimal, iiwa-replay, rc-car-plan, rc-car-mpc, rc-car-sac, miqp, planar-nn, -nnm, -mdr, -cvx, -dlm (with
+    --obs-type image), planar-blind, planar-other, clipping, penalty, projection, static-q, matrix,
     matrix-refine, diffog, diffog-refine (the diffusion policy behind that filter), or module:Class for your own. With
     --base or --filter it is only the name that reports show."""
     base: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None

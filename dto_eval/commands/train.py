@@ -39,22 +39,31 @@ class Train:
         "rc-car-sac",
         "iiwa-qrnet",
         "iiwa-mlp",
+        "nn",
+        "nnm",
+        "mdr",
+        "cvx",
+        "dlm",
     ] = "diffusion"
     """What to train: a policy (diffusion, leto, lstm-gmm), a filter, the model of an RC car that its planners use
     (rc-car-dynamics), a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data;
     stopped with Ctrl-C it writes the best policy so far, and cannot go on), or a controller of the iiwa (iiwa-qrnet,
-    iiwa-mlp). The -refine filters learn from the trained policy's own chunks."""
+    iiwa-mlp), or one of the networks that push objects as a video shows (nn, nnm, mdr, cvx, dlm; evaluated as
+    planar-nn and so on). The -refine filters learn from the trained policy's own chunks."""
     env: str = "dto/PushT-v0"
     """Environment id."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Demonstrations: robomimic HDF5 as dto-demos writes it, or Diffusion Policy's Push-T zarr directory. For
-    rc-car-dynamics a log, as dto-demos drive writes it; for the iiwa's controllers the folder of dto-demos optimal."""
+    rc-car-dynamics a log, as dto-demos drive writes it; for the iiwa's controllers the folder of dto-demos optimal.
+    For planar pushing the file of dto-demos collect."""
     seed: int = 42
     """Training seed: initial weights, batches, and which demonstrations are used."""
     steps: int | None = None
-    """Optimiser steps, of rc-car-sac environment steps; by default what the environment's recipe says."""
+    """Optimiser steps, of rc-car-sac environment steps, of planar pushing steps on each loss; by default what the
+    environment's recipe says."""
     episodes: int | None = None
-    """How many demonstrations to use, drawn by the seed; by default 90 for Push-T and all for other tasks."""
+    """How many demonstrations to use, drawn by the seed; by default 90 for Push-T and all for other tasks. Of
+    planar pushing, how many of the file's extra tasks to learn from beside the training set; none by default."""
     out: Path = Path("weights")
     """Root folder of the weights."""
     alpha: float | None = None
@@ -74,6 +83,8 @@ class Train:
 # Of the options that only some agents have, those that these have.
 OWN_OPTIONS = {"diffusion": (), "lstm-gmm": (), "residual": ("alpha",), "rc-car-dynamics": (), "rc-car-sac": ()}
 OWN_OPTIONS |= {"iiwa-qrnet": (), "iiwa-mlp": ()}
+PLANAR = ("nn", "nnm", "mdr", "cvx", "dlm")
+OWN_OPTIONS |= {agent: () for agent in PLANAR}
 DEFAULT_EPISODES = {"dto/PushT-v0": 90}
 DYNAMICS = "rc-car-dynamics"
 SAC = "rc-car-sac"
@@ -135,6 +146,8 @@ def run(options: Train, console: Console) -> Path:
         return _train_sac(options, console)
     if options.agent in IIWA:
         return _train_iiwa(options, console)
+    if options.agent in PLANAR:
+        return _train_planar(options, console)
 
     from dto_agents.demos.dataset import load_demonstrations
 
@@ -194,6 +207,20 @@ def _train_iiwa(options: Train, console: Console) -> Path:
     return train_member(
         options.agent, options.data, seed=options.seed, root=options.out, recipe=recipe, report=console.print
     )
+
+
+def _train_planar(options: Train, console: Console) -> Path:
+    from dto_agents.planar.learning import ENV_ID, Recipe, stages, train_network
+
+    if options.env != ENV_ID:
+        raise ValueError(f"{options.agent} learns {ENV_ID}; pass --env {ENV_ID}")
+    if options.base is not None or (options.episodes or 0) < 0:
+        raise ValueError(f"{options.agent} takes --episodes N, which must not be negative, and no --base")
+    recipe = Recipe(steps=options.steps or Recipe.steps, extra=options.episodes or 0)
+    assert options.data is not None
+    steps = recipe.steps * len(stages(options.agent))
+    with reporting(f"{options.agent} {options.env} seed {options.seed}", steps, console) as report:
+        return train_network(options.agent, options.data, recipe, seed=options.seed, root=options.out, report=report)
 
 
 def _train_sac(options: Train, console: Console) -> Path:
@@ -260,6 +287,8 @@ def _adapted(recipe, options: Train):
 
 
 def _agent_name(options: Train) -> str:
+    if options.agent in PLANAR:
+        return f"planar-{options.agent}{'-large' if options.episodes else ''} --obs-type image"
     return "base" if options.agent == "diffusion" else options.agent
 
 
