@@ -102,34 +102,21 @@ class Controls:
 
     def value(self, states: np.ndarray, controls: np.ndarray) -> np.ndarray:
         """See :class:`Term`."""
-        changes = self._changes(controls)
-        excess, haste = _excess(controls, 1.0), _excess(changes, self.fastest)
-        return (
-            self.magnitude * np.einsum("bti,bti->b", controls, controls)
-            + self.change * np.einsum("bti,bti->b", changes, changes)
-            + self.limit * np.einsum("bti,bti->b", excess, excess)
-            + self.limit * np.einsum("bti,bti->b", haste, haste)
-        )
+        return self._measure(controls)[0]
 
     def add_partials(
         self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
     ) -> None:
         """See :class:`Term`."""
-        control_costs += 2 * self.magnitude * controls + 2 * self.limit * _excess(controls, 1.0)
-        changes = self._changes(controls)
-        changes = 2 * self.change * changes + 2 * self.limit * _excess(changes, self.fastest)
-        if self.previous is None:
-            control_costs[:, 1:] += changes
-            control_costs[:, :-1] -= changes
-        else:
-            control_costs += changes
-            control_costs[:, :-1] -= changes[:, 1:]
+        control_costs += self._measure(controls)[1]
 
-    def _changes(self, controls: np.ndarray) -> np.ndarray:
-        changes = np.diff(controls, axis=1)
-        if self.previous is None:
-            return changes
-        return np.concatenate([controls[:, :1] - self.previous, changes], axis=1)
+    def _measure(self, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        from dto_agents.rc_car import costs_kernel as kernel
+
+        linked = self.previous is not None
+        previous = np.zeros(2) if self.previous is None else np.asarray(self.previous, dtype=np.float64)
+        limits = float(self.magnitude), float(self.change), float(self.limit), float(self.fastest)
+        return kernel.steady(controls, *limits, previous, linked)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,11 +181,6 @@ class Familiar:
     def _beyond(self, states: np.ndarray) -> np.ndarray:
         standard = (states[:, 1:, 3:] - self.mean) / self.scale
         return standard - np.clip(standard, -np.array(self.reach), np.array(self.reach))
-
-
-def _excess(values: np.ndarray, limit: float) -> np.ndarray:
-    """By how much values lie outside [-limit, limit], signed."""
-    return values - np.clip(values, -limit, limit)
 
 
 def wrap(angle: np.ndarray | float) -> np.ndarray:
