@@ -256,9 +256,12 @@ def _verdict(drives: Sequence[Driven]) -> str:
             f"{name} loop, the aim is a mean position error of at most {target:.2f} m in each manoeuvre: "
             + (f"missed in {', '.join(missed)}." if missed else "met in all three.")
         )
-    worse = [m for m in MANOEUVRES if _summary(_of(drives, m, "rc-car-plan"))[0] > PAPER[m][0]]
+    opened, closed = ({m: _summary(_of(drives, m, agent))[0] for m in MANOEUVRES} for agent in list(METHODS)[:2])
+    worse = [m for m in MANOEUVRES if opened[m] > PAPER[m][0]]
+    unhelped = [m for m in MANOEUVRES if closed[m] >= opened[m]]
     lines.append(
-        "The paper's order, feedback far better than playing a plan back, comes out"
+        "The paper's order, feedback far better than playing a plan back, "
+        + (f"does not come out in {', '.join(unhelped)}" if unhelped else "comes out")
         + (f"; open loop we are further off than the paper in {', '.join(worse)}." if worse else ".")
     )
     return " ".join(lines)
