@@ -24,7 +24,7 @@ test: .venv/test
 lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --level error
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

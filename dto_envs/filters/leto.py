@@ -75,5 +75,5 @@ class LeTOLayer(nn.Module):
         Raises:
             InfeasibleLimitsError: the limits cannot all be met; names limit, dimension and step.
         """
-        tanh = np.tanh if isinstance(embedding, np.ndarray) else torch.tanh
-        return self.optimizer(tanh(embedding), previous, position)
+        linear = np.tanh(embedding) if isinstance(embedding, np.ndarray) else torch.tanh(embedding)
+        return self.optimizer(linear, previous, position)

@@ -32,8 +32,8 @@ class RecurrentNetwork(nn.Module):
 
     def embed(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Outputs (B, T, ...) for features (B, T, F) and the state before them (None: zero); and the state after."""
-        hidden, state = self.lstm(features, state)
-        return self.head(hidden), state
+        hidden, after = self.lstm(features, state)
+        return self.head(hidden), after
 
     def chunks(self, outputs: Tensor) -> Tensor:
         """The action sequences (N, T_p, D_a), normalised, of outputs (N, ...); not for mixtures."""
