@@ -269,19 +269,27 @@ def fit(
         differentiable simulator, with dropout and batch statistics off.
 
     Raises:
-        dto_agents.training.TrainingError: the loss is not finite.
+        dto_agents.training.TrainingError: the loss is not finite, or more than 2 % of the batches cannot be solved.
     """
     probes = {name: Probe.of([make_task(name, i) for i in range(task_set(name).size)]) for name in CURVE_SETS}
     curve = [{"step": 0, **{name: probe.median(network) for name, probe in probes.items()}}]
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    batch = min(recipe.batch, len(lessons))
+    batch, skipped = min(recipe.batch, len(lessons)), 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for step in range(recipe.steps):
             network.train()
             for group in optimizer.param_groups:
                 group["lr"] = rate * (0.5 * (1 + math.cos(math.pi * step / recipe.steps)) if recipe.decay else 1.0)
-            loss = loss_function(network, lessons[torch.randperm(len(lessons))[:batch]])
+            rows = torch.randperm(len(lessons))[:batch]
+            try:
+                loss = loss_function(network, lessons[rows])
+            except ValueError as error:
+                # Predictions for which the layer's program is numerically singular; another batch will do.
+                skipped += 1
+                if skipped > 1 + recipe.steps // 50:
+                    raise TrainingError(f"{skipped} batches had to be left out; the last: {error}") from error
+                continue
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(f"the loss is {value} at iteration {step}; lower the learning rate")

@@ -1,0 +1,255 @@
+"""Suite ``dlm``: Table 1 and Figure 6 of the DLM paper (Aceituno et al., 2021) on ``dto/PlanarPush-v0``.
+
+Every agent plays every task of the five sets in pymunk, from the task's video; only the oracles are told the task. The
+paper's own training, 100 iterations on each loss, is done by the suite; networks that learned longer are those shipped,
+or those of ``--weights``. Losses that have been measured lie in ``<out>/data``: an interrupted suite goes on there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from dto_agents import zoo
+from dto_agents.catalogue import make_agent, members
+from dto_agents.planar import dataset, learning
+from dto_agents.planar.learning import AGENTS, ENV_ID, LOSSES, PAPER, Lessons, load_network
+from dto_envs.planar_push.tasks import SETS, task_set
+from dto_eval.suites import SuiteOptions
+from dto_eval.suites.page import Page
+
+CLIP = 100.0  # cm^2; one object that flies off would decide a mean without it
+# The paper's Table 1: training, fine-tuning, test and family set, then seconds backward and forward a data point.
+PUBLISHED: Mapping[str, tuple[float | None, ...]] = {
+    "nn": (8.5, None, 9.5, 10.0, 0.05, 0.06),
+    "nnm": (None, 15.0, 11.0, 15.0, 40.0, 0.06),
+    "mdr": (4.5, None, 7.5, 4.5, 0.10, 0.11),
+    "cvx": (2.0, None, 4.0, 3.5, 0.23, 0.11),
+    "dlm": (None, 1.5, 3.5, 3.5, 40.0, 0.11),
+    "miqp": (None, None, None, None, None, 0.57),
+}
+REFERENCES = {
+    "miqp": "MIQP, told the task",
+    "expert": "enumeration, told the task",
+    "planar-blind": "shape-blind mean offset",
+    "planar-other": "another task's plan",
+    "hold": "no fingers",
+}
+TOLD = ("miqp", "expert", "hold")  # read the state; hold does so to stay where it is
+PAPER_SEED = 42
+TIMED = 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the tables: an agent with the losses of all its members.
+
+    Attributes:
+        title: what the page calls it.
+        key: name in :data:`PUBLISHED`, or empty.
+        steps: iterations on each loss, None where nothing is trained.
+        seeds: number of members.
+        losses: set -> (members, tasks) trajectory losses in cm^2.
+    """
+
+    title: str
+    key: str
+    steps: int | None
+    seeds: int
+    losses: Mapping[str, np.ndarray]
+
+
+def run(options: SuiteOptions) -> Path:
+    """Measure all agents and write the page.
+
+    Args:
+        options: ``episodes`` is the number of tasks of each set, all where None; ``weights`` a folder of dto-train.
+    """
+    paper_weights = _train_as_published(options)
+    rows = [_row(options, name, title, None) for name, title in REFERENCES.items()]
+    for kind in AGENTS:
+        rows.append(_row(options, f"planar-{kind}", f"{kind.upper()}, as published", paper_weights, "-published"))
+    for size, title in (("", ""), ("-large", ", more tasks")):
+        for kind in AGENTS:
+            try:
+                rows.append(_row(options, f"planar-{kind}{size}", f"{kind.upper()}{title}", options.weights))
+            except zoo.MissingWeightsError as error:
+                options.console.print(f"left out: {error}")
+    return _write(rows, options, paper_weights)
+
+
+def _train_as_published(options: SuiteOptions) -> Path:
+    """Train the five architectures with the paper's numbers; returns their zoo."""
+    data, root = options.out / "data" / "planar.hdf5", options.out / "data" / "weights"
+    if not data.exists():
+        options.console.print("solving the training and the fine-tuning set")
+        dataset.write(data, [(name, dataset.solve_set(name)) for name in ("train", "fine-tune")])
+    for agent in ("nnm", "dlm"):
+        if not zoo.member_path(agent, ENV_ID, PAPER_SEED, root).with_suffix(".json").exists():
+            options.console.print(f"training {agent} as published, {PAPER.steps} iterations on each loss")
+            learning.train_network(agent, data, PAPER, seed=PAPER_SEED, root=root)
+    return root
+
+
+def _row(options: SuiteOptions, name: str, title: str, weights: Path | None, suffix: str = "") -> Row:
+    """Measure all members of an agent, or read what has been measured."""
+    infos = members(name, ENV_ID, weights=weights)
+    steps = None
+    if name.startswith("planar-") and infos[0].weights:
+        entries = zoo.list_members(name.removeprefix("planar-"), ENV_ID, weights)
+        steps = entries[0].card["recipe"]["steps"]
+    losses: dict[str, list[np.ndarray]] = {}
+    for info in infos:
+        path = options.out / "data" / f"{name}{suffix}-{info.name}.json"
+        wanted = {"weights": dict(info.weights), "tasks": options.episodes}
+        stored = json.loads(path.read_text()) if path.exists() else {}
+        if {key: stored.get(key) for key in wanted} != wanted:
+            options.console.print(f"playing {name}{suffix} {info.name}")
+            agent = make_agent(name, ENV_ID, info.name, weights=weights)
+            stored = {**wanted, "losses": {each: play(agent, name, each, options.episodes) for each in SETS}}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(stored) + "\n", encoding="utf-8")
+        for each, values in stored["losses"].items():
+            losses.setdefault(each, []).append(np.array(values))
+    key = name.removeprefix("planar-").removesuffix("-large")
+    return Row(
+        title,
+        key if key in PUBLISHED else "",
+        steps,
+        len(infos),
+        {each: np.stack(values) for each, values in losses.items()},
+    )
+
+
+def play(agent: Any, name: str, set_name: str, count: int | None = None) -> list[float]:
+    """Trajectory losses in cm^2 of an agent on the first ``count`` tasks of a set, in the environment."""
+    env = gymnasium.make(ENV_ID, obs_type="state" if name in TOLD else "image", object_set=set_name)
+    losses = []
+    size = task_set(set_name).size
+    for index in range(min(count or size, size)):
+        observation, _ = env.reset(options={"task": index})
+        agent.reset([index])
+        terminated, info, chunk = False, {}, []
+        for _ in range(5):
+            if not len(chunk):
+                actions = agent.act(np.asarray(observation)[None])[0]
+                chunk = list(np.atleast_2d(actions))
+            observation, _, terminated, _, info = env.step(chunk.pop(0))
+        losses.append(round(float(info["trajectory_loss"]), 6))
+    env.close()
+    return losses
+
+
+def _write(rows: Sequence[Row], options: SuiteOptions, paper_weights: Path) -> Path:
+    page = Page("Pushing objects as a video shows: the DLM paper's Table 1 and Figure 6", options.out)
+    counts = ", ".join(f"{rows[0].losses[name].shape[1]} {name}" for name in SETS)
+    page.text(
+        f"Tasks: {counts}. Agents play them in `dto/PlanarPush-v0` by position commands alone. Losses are in cm^2, the "
+        "mean over keyframes and x, y, 3 cm sin(angle). All networks see the video and nothing else, centred on the "
+        "object. *As published*: Adam at 1e-4, 100 iterations on each loss, 20 tasks, one seed, trained by this suite. "
+        f"Rows without that word are the longer trained ones. The paper's numbers come from another simulator, with "
+        "gravity of 0.5 m/s^2, and from other tasks: compare orders, not digits."
+    )
+    page.heading("Table 1: trajectory loss, median")
+    page.table("table1-median", _columns("paper: test", "paper: family"), [_medians(row) for row in rows], digits=2)
+    page.text("Medians over tasks; where there are several seeds, the mean of their medians.")
+    page.heading(f"Trajectory loss, mean clipped at {CLIP:g}")
+    page.table("table1-mean", _columns(), [_means(row) for row in rows], digits=1)
+    page.heading("Seconds a data point")
+    columns = ["", "forward", "backward", "paper: forward", "paper: backward"]
+    page.table("seconds", columns, _seconds(options, paper_weights), digits=4)
+    page.text(
+        f"CPU time on one core. Forward: from observation to action, one task at a time, mean over {TIMED}. Backward: "
+        f"gradient of the architecture's last loss, in a batch of {TIMED}, divided by it. The paper differentiates its "
+        "simulator by finite differences."
+    )
+    page.heading("Figure 6: learning curves")
+    page.figure(
+        "curves",
+        _curves(options),
+        "Median loss in the differentiable simulator while training, by set; one seed. Stages follow one another.",
+    )
+    return page.write()
+
+
+def _columns(*further: str) -> list[str]:
+    return ["agent", "iterations", "seeds", *SETS, *further]
+
+
+def _medians(row: Row) -> list:
+    values = [float(np.median(row.losses[name], axis=1).mean()) for name in SETS]
+    published = PUBLISHED.get(row.key, (None,) * 6)
+    return [row.title, row.steps, row.seeds, *values, *published[2:4]]
+
+
+def _means(row: Row) -> list:
+    values = [float(np.minimum(row.losses[name], CLIP).mean()) for name in SETS]
+    return [row.title, row.steps, row.seeds, *values]
+
+
+def _seconds(options: SuiteOptions, root: Path) -> list[list]:
+    """Forward and backward seconds of all architectures and the oracle."""
+    env = gymnasium.make(ENV_ID, obs_type="image", object_set="train")
+    videos = [env.reset(options={"task": index})[0] for index in range(TIMED)]
+    told = gymnasium.make(ENV_ID, obs_type="state", object_set="train")
+    states = [told.reset(options={"task": index})[0] for index in range(TIMED)]
+    lessons = Lessons.of(dataset.read(options.out / "data" / "planar.hdf5", "train")[:TIMED])
+    lines = []
+    for name in ("miqp", "expert", *AGENTS):
+        trained = name in AGENTS
+        member, weights = (f"seed{PAPER_SEED}", root) if trained else ("only", None)
+        agent = make_agent(f"planar-{name}" if trained else name, ENV_ID, member, weights=weights)
+        seen = videos if trained else states
+        agent.reset([0])
+        agent.act(seen[0][None])
+        began = time.process_time()
+        for observation in seen:
+            agent.reset([0])
+            agent.act(observation[None])
+        forward = (time.process_time() - began) / TIMED
+        backward = _backward_seconds(name, root, lessons) if trained else None
+        published = PUBLISHED.get(name, (None,) * 6)
+        title = name.upper() if name in PUBLISHED else "enumeration"
+        lines.append([title, forward, backward, published[5], published[4]])
+    return lines
+
+
+def _backward_seconds(agent: str, root: Path, lessons: Lessons) -> float:
+    network = load_network(agent, zoo.member_path(agent, ENV_ID, PAPER_SEED, root)).train()
+    seconds = []
+    for _ in range(4):
+        loss = LOSSES[agent](network, lessons)
+        began = time.process_time()
+        loss.backward()
+        seconds.append(time.process_time() - began)
+    return min(seconds) / len(lessons)
+
+
+def _curves(options: SuiteOptions) -> Any:
+    """A panel a set, a line an architecture; fine-tuning goes on to the right of what it began with."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.4))
+    panels = figure.subplots(1, len(learning.CURVE_SETS), sharey=True, squeeze=False)[0]
+    for kind in AGENTS:
+        try:
+            cards = [zoo.list_members(stage, ENV_ID, options.weights)[0].card for stage in learning.stages(kind)]
+        except zoo.MissingWeightsError:
+            continue
+        begun = sum(card["recipe"]["steps"] for card in cards[:-1])
+        points = cards[-1]["curve"]
+        for panel, name in zip(panels, learning.CURVE_SETS, strict=True):
+            panel.semilogy([begun + point["step"] for point in points], [point[name] for point in points], label=kind)
+    for panel, name in zip(panels, learning.CURVE_SETS, strict=True):
+        panel.set(title=name, xlabel="iterations")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("median loss [cm^2]")
+    panels[-1].legend()
+    return figure

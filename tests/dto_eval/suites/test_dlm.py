@@ -1,0 +1,59 @@
+import csv
+from dataclasses import replace
+
+import pytest
+
+from dto_agents import zoo
+from dto_agents.planar import dataset, learning
+from dto_eval.suites import SuiteOptions, dlm, find_suite
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The suite on one task of each set, with networks that have learned for two iterations."""
+    out = tmp_path_factory.mktemp("dlm")
+    examples = [dataset.solve_example(learning.make_task("train", index)) for index in (0, 8)]
+    dataset.write(out / "data" / "planar.hdf5", [(name, examples) for name in ("train", "fine-tune")])
+    tiny = learning.Recipe(steps=2, symmetries=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "CURVE_SETS", ("train",))
+        patch.setattr(learning, "task_set", lambda name: type("Few", (), {"size": 2}))
+        patch.setattr(dlm, "PAPER", replace(learning.PAPER, steps=2))
+        patch.setattr(dlm, "TIMED", 2)
+        for agent in ("nnm", "dlm"):
+            learning.train_network(agent, out / "data" / "planar.hdf5", tiny, seed=42, root=out / "own")
+        options = SuiteOptions(out, episodes=1, weights=out / "own")
+        path = dlm.run(options)
+        again = path.read_bytes(), (out / "table1-median.csv").read_bytes()
+        dlm.run(options)
+        assert (out / "table1-median.csv").read_bytes() == again[1]
+    return path
+
+
+def read(path) -> dict[str, list[str]]:
+    with path.open(newline="") as file:
+        return {row[0]: row[1:] for row in csv.reader(file)}
+
+
+def test_the_page_holds_all_rows_and_the_papers_numbers(page):
+    rows = read(page.parent / "table1-median.csv")
+    assert {"MIQP, told the task", "DLM, as published", "DLM", "no fingers", "shape-blind mean offset"} <= set(rows)
+    assert "DLM, more tasks" not in rows
+    assert rows["NN"][:2] == ["2", "1"] and rows["NN"][-2:] == ["9.5", "10.0"]
+    assert max(map(float, rows["expert" if "expert" in rows else "enumeration, told the task"][2:7])) < 0.5
+    assert min(map(float, rows["no fingers"][2:7])) > 0.5
+
+
+def test_means_are_clipped_and_seconds_measured(page):
+    means = read(page.parent / "table1-mean.csv")
+    assert all(float(value) <= 100 for name, row in means.items() if name != "agent" for value in row[2:])
+    seconds = read(page.parent / "seconds.csv")
+    assert all(float(seconds[name][1]) > 0 for name in ("NN", "NNM", "MDR", "CVX", "DLM"))
+    assert float(seconds["MIQP"][0]) > float(seconds["enumeration"][0])
+    assert (page.parent / "curves.png").stat().st_size > 5000
+
+
+def test_it_is_a_suite_and_missing_weights_are_left_out():
+    assert find_suite("dlm") is dlm.run
+    with pytest.raises(zoo.MissingWeightsError):
+        zoo.list_members("dlm", learning.ENV_ID, zoo.SHIPPED / "nowhere")
