@@ -29,7 +29,7 @@ class Collect:
     """Collect successful episodes of a scripted expert as robomimic HDF5; goes on where it was killed."""
 
     env: str = "dto/Square-v0"
-    """Environment with a scripted expert: Lift, Can, Square, ToolHang or Transport, as in dto/Lift-v0; or
+    """Environment with an expert: Lift, Can, Square, ToolHang, Transport, as in dto/Lift-v0, an RC car's; or
     dto/PlanarPush-v0, whose fixed sets of tasks are solved and written with all mechanical parameters."""
     episodes: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: 200 of one operator, 300 of six)")] = (
         None

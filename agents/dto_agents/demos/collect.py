@@ -1,4 +1,4 @@
-"""Collect demonstrations of a scripted expert: an episode per seed, failures thrown away, resumable at any point.
+"""Collect demonstrations of an expert: an episode per seed, failures thrown away, resumable at any point.
 
 Every finished episode becomes a small file of its own in ``OUT.parts``; when enough have succeeded they are merged, in
 the order of their seeds, so that the result depends neither on the number of processes nor on interruptions.
@@ -7,6 +7,7 @@ the order of their seeds, so that the result depends neither on the number of pr
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import json
 import os
 import shutil
@@ -19,13 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from dto_agents.demos.dataset import DemonstrationError, robosuite_keys, task_format
+from dto_agents.catalogue import make_agent
+from dto_agents.demos.dataset import FORMATS, STATE_KEYS, DemonstrationError, robosuite_keys, task_format
 from dto_agents.demos.robomimic import Recording, tenths, write_demo, write_file
 from dto_agents.experts import EXPERTS, make_expert
 from dto_agents.experts.operators import OPERATORS, Operator
 from dto_agents.processes import process_pool
 from dto_envs.registry import row
 
+# Tasks with an expert that is no person's hand: it drives a car.
+DRIVEN = tuple(env_id for env_id, format_ in FORMATS.items() if format_.keys == STATE_KEYS)
 # Evaluations start at 100000; seeds below it never meet one.
 SEED_LIMIT = 100_000
 
@@ -35,7 +39,7 @@ class Collection:
     """What fixes the content of a collected file.
 
     Attributes:
-        env_id: environment with a scripted expert.
+        env_id: environment with an expert, of :data:`dto_agents.experts.EXPERTS` or :data:`DRIVEN`.
         episodes: number of successful episodes, as many of each operator.
         first_seed: seed of the first attempt; further attempts count up.
         operators: ``single`` for one skilled person, ``multi`` for the six of :mod:`dto_agents.experts.operators`, who
@@ -50,11 +54,13 @@ class Collection:
     def check(self) -> None:
         """Raise where this cannot be collected; simulates nothing."""
         row(self.env_id)
-        if self.env_id not in EXPERTS:
-            known = ", ".join(EXPERTS)
+        if self.env_id not in (*EXPERTS, *DRIVEN):
+            known = ", ".join((*EXPERTS, *DRIVEN))
             raise DemonstrationError(f"there is no scripted expert for {self.env_id}; choose one of {known}")
         if self.operators not in OPERATORS:
             raise DemonstrationError(f"operators must be {' or '.join(OPERATORS)}, got {self.operators!r}")
+        if self.env_id in DRIVEN and self.operators != "single":
+            raise DemonstrationError(f"{self.env_id} has one expert; leave out --operators")
         if self.episodes % len(self.people):
             raise DemonstrationError(f"{len(self.people)} operators cannot share {self.episodes} episodes evenly")
         if not 1 <= self.episodes <= SEED_LIMIT // 4:
@@ -152,7 +158,10 @@ def _fill(
 
 
 def env_args(env_id: str) -> dict[str, Any]:
-    """``env_args`` as robomimic writes them for robosuite (type 1)."""
+    """``env_args`` as robomimic writes them for robosuite (type 1), or for a Gymnasium environment (type 2)."""
+    if env_id in DRIVEN:
+        version = importlib.metadata.version("dto-envs")
+        return {"env_name": task_format(env_id).env_name, "env_version": version, "type": 2, "env_kwargs": {}}
     from dto_envs.robomimic.build import quiet
 
     with quiet():
@@ -189,7 +198,7 @@ def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
     observations, actions, rewards, states = [observation], [], [], []
     over = False
     while not over:
-        states.append(simulator.get_state())
+        states.append(simulator.get_state() if hasattr(simulator, "get_state") else simulator.state)
         action = expert.act(observation[None])[0, 0]
         observation, reward, terminated, truncated, step_info = env.step(action)
         observations.append(observation)
@@ -197,7 +206,7 @@ def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
         rewards.append(reward)
         over = terminated or truncated
     recording = Recording(
-        observations=_split(np.array(observations), len(action) // 7),
+        observations=_split(np.array(observations), len(action) // 7),  # a car has no arms
         actions=np.array(actions, dtype=np.float64),
         rewards=np.array(rewards),
         states=np.array(states),
@@ -207,7 +216,9 @@ def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
 
 
 def _split(observations: np.ndarray, arms: int) -> dict[str, np.ndarray]:
-    """The parts of state observations (T, D), by robomimic's keys."""
+    """The parts of state observations (T, D), by robomimic's keys; one part where there are no arms."""
+    if not arms:
+        return {STATE_KEYS[0]: observations}
     ends = np.cumsum([observations.shape[1] - 9 * arms, *(3, 4, 2) * arms])
     return dict(zip(robosuite_keys(arms), np.split(observations, ends[:-1], axis=1), strict=True))
 
@@ -226,7 +237,10 @@ def _attempt(env_id: str, person: Operator, seed: int, parts: str) -> bool:
     """Let ``person`` play one seed and leave its part: an HDF5 file for a success, an empty file for a failure."""
     import h5py
 
-    expert = make_expert(env_id, person.style(EXPERTS[env_id].style))
+    if env_id in DRIVEN:
+        expert = make_agent("expert", env_id)
+    else:
+        expert = make_expert(env_id, person.style(EXPERTS[env_id].style))
     recording, success = record_episode(_environment(env_id), expert, seed)
     target = _part(Path(parts), seed) if success else _failure(Path(parts), seed)
     partial = target.with_name(target.name + ".partial")
@@ -265,8 +279,9 @@ def _claim(collection: Collection, path: Path) -> Path:
     card = parts / "collection.json"
     # The number of episodes may be raised or lowered between two attempts: the parts stay good.
     mine = {"env_id": collection.env_id, "first_seed": collection.first_seed}
-    styles = {person.name: asdict(person.style(EXPERTS[collection.env_id].style)) for person in collection.people}
-    mine |= {"style": styles["better_operator_1"]} if len(styles) == 1 else {"styles": styles}
+    if collection.env_id not in DRIVEN:
+        styles = {person.name: asdict(person.style(EXPERTS[collection.env_id].style)) for person in collection.people}
+        mine |= {"style": styles["better_operator_1"]} if len(styles) == 1 else {"styles": styles}
     text = json.dumps(mine, sort_keys=True, indent=1)
     if not card.exists():
         card.write_text(text)

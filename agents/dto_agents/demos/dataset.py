@@ -12,6 +12,7 @@ import numpy as np
 from dto_envs.registry import row
 
 PUSHT_KEYS = ("agent_pos", "keypoint")
+STATE_KEYS = ("state",)  # tasks whose observation is no collection of parts
 
 
 def robosuite_keys(arms: int = 1) -> tuple[str, ...]:
@@ -47,6 +48,10 @@ FORMATS: Mapping[str, TaskFormat] = MappingProxyType(
         "dto/ToolHang-v0": TaskFormat("ToolHang", robosuite_keys(), 53),
         "dto/Transport-v0": TaskFormat("TwoArmTransport", robosuite_keys(arms=2), 59),
         "dto/PushT-v0": TaskFormat("PushT", PUSHT_KEYS, 20),
+        **{
+            f"dto/RCCar{name}-v0": TaskFormat(f"RCCar{name}", STATE_KEYS, size)
+            for name, size in (("Parking", 38), ("Reverse", 38), ("DriftTurn", 38), ("Race", 40))
+        },
     }
 )
 

@@ -19,7 +19,7 @@ from dto_agents.demos.collect import (
     env_args,
     record_episode,
 )
-from dto_agents.demos.dataset import DemonstrationError, load_demonstrations, task_format
+from dto_agents.demos.dataset import DemonstrationError, environment_of, load_demonstrations, task_format
 from dto_agents.demos.robomimic import write_demo, write_file
 from dto_agents.experts import make_expert
 from dto_agents.experts.operators import MULTI, OPERATORS
@@ -167,3 +167,15 @@ def test_everyones_share_is_the_first_successes_without_a_gap(outcomes, share, o
     if chosen is None:
         following = _next_seed(outcomes, [], collection)
         assert following not in outcomes and following >= 5
+
+
+def test_a_car_is_driven_by_its_expert(tmp_path):
+    path = tmp_path / "turn.hdf5"
+    ended = collect(Collection("dto/RCCarDriftTurn-v0", 1, first_seed=7), path)
+    demonstrations = load_demonstrations(path, "dto/RCCarDriftTurn-v0")
+    assert ended.successes == len(demonstrations.episodes) == 1
+    (episode,) = demonstrations.episodes
+    assert episode.observations.shape == (60, 38) and episode.actions.shape == (60, 2)
+    assert environment_of(path) == "dto/RCCarDriftTurn-v0"
+    with pytest.raises(DemonstrationError, match="one expert"):
+        Collection("dto/RCCarDriftTurn-v0", 6, operators="multi").check()
