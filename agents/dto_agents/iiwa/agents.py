@@ -120,7 +120,7 @@ def write_agent(name: str, seed: int, policies: Sequence[Policy], card: Mapping[
     tensors, description = pack(policies)
     count = sum(value.numel() for value in tensors.values())
     made = zoo.make_card(name, ENV_ID, seed, recipe=dict(card["recipe"]), data=dict(card["data"]), parameters=count)
-    zoo.write(path, tensors, {"kind": name, **description}, made)
+    zoo.write(path, tensors, {"kind": name, "env_id": ENV_ID, **description}, made)
     return path
 
 
