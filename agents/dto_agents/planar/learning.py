@@ -327,25 +327,26 @@ class Probe:
         return round(float(trajectory_loss(poses, self.poses).quantile(0.5)), 4)
 
 
-def load_network(agent: str, path: Path) -> nn.Module:
-    """The trained network of a weights file, in evaluation mode.
+def load_network(name: str, path: Path) -> nn.Module:
+    """The trained network of a weights file, in evaluation mode; ``name`` is that of its folder, as in :func:`folder`.
 
     Raises:
         dto_agents.zoo.DamagedWeightsError: the file holds something else.
     """
-    _, tensors = zoo.read(path, agent)
-    network = NETWORKS[agent]()
+    _, tensors = zoo.read(path, name)
+    network = NETWORKS[name.removesuffix("-large")]()
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise zoo.DamagedWeightsError(f"{path} does not fit {agent}: {str(error).splitlines()[-1].strip()}") from error
+        raise zoo.DamagedWeightsError(f"{path} does not fit {name}: {str(error).splitlines()[-1].strip()}") from error
     return network.eval()
 
 
 def _start(stage: str, recipe: Recipe, seed: int, root: Path) -> nn.Module:
     """The network that a stage begins with: what the stage before left, or random weights."""
     if before := BEFORE.get(stage):
-        return load_network(before, zoo.member_path(folder(before, recipe), ENV_ID, seed, root))
+        name = folder(before, recipe)
+        return load_network(name, zoo.member_path(name, ENV_ID, seed, root))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETWORKS[stage]()
@@ -376,4 +377,5 @@ def _write(
     parameters = sum(parameter.numel() for parameter in network.parameters())
     source = {"file": data.name, "labels": stage not in SIMULATED}
     card = zoo.make_card(folder(stage, recipe), ENV_ID, seed, recipe=asdict(recipe), data=source, parameters=parameters)
-    zoo.write(target, network.state_dict(), {"kind": stage}, {**card, "curve": curve})
+    description = {"kind": folder(stage, recipe), "env_id": ENV_ID}
+    zoo.write(target, network.state_dict(), description, {**card, "curve": curve})

@@ -71,7 +71,7 @@ class NetworkAgent:
 def load_agent(name: str, entry: Entry, env_id: str) -> NetworkAgent:
     """The trained agent ``planar-<architecture>``; raises ValueError for another environment."""
     _check_environment(name, env_id)
-    return NetworkAgent(load_network(name.removeprefix("planar-").removesuffix("-large"), entry.path))
+    return NetworkAgent(load_network(name.removeprefix("planar-"), entry.path))
 
 
 class BlindAgent:
