@@ -28,17 +28,18 @@ class EvaluateOptions:
     env: str = "dto/Square-v0"
     """Environment id."""
     agent: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: diffog)")] = None
-    """Agent: expert, random, hold, base (the diffusion policy), leto, lstm-gmm, iiwa-lqr, iiwa-qrnet, iiwa-mlp,
-    iiwa-optimal, iiwa-replay, rc-car-plan, rc-car-mpc, rc-car-sac, miqp, planar-nn, -nnm, -mdr, -cvx, -dlm (with
-    --obs-type image), planar-blind, planar-other, clipping, penalty, projection, static-q, matrix,
-    matrix-refine, diffog, diffog-refine (the diffusion policy behind that filter), or module:Class for your own. With
-    --base or --filter it is only the name that reports show."""
+    """Agent. For most tasks: expert, random, hold. For RoboMimic's tasks and Push-T: base (the diffusion policy), leto,
+    lstm-gmm, or the diffusion policy behind a filter: clipping, penalty, projection, static-q, matrix, matrix-refine,
+    diffog, diffog-refine, residual. For the RC car: rc-car-plan, rc-car-mpc, rc-car-sac. For the iiwa: iiwa-qrnet,
+    iiwa-mlp, iiwa-lqr, iiwa-optimal, iiwa-replay. For planar pushing: miqp, planar-blind, planar-other and, with
+    --obs-type image, planar-nn, planar-nnm, planar-mdr, planar-cvx, planar-dlm, each also with -large behind its name
+    (learned from more tasks). Or module:Class for your own. With --base or --filter it is only the name that reports
+    show."""
     base: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
-    """Base policy, to be combined with --filter: diffusion, leto, lstm-gmm, iiwa-lqr, iiwa-qrnet, iiwa-mlp,
-    iiwa-optimal, iiwa-replay, rc-car-plan, rc-car-mpc, rc-car-sac, expert, random, hold, or module:Class."""
+    """Base policy, to be combined with --filter: diffusion, or any agent above that is not itself one with a filter."""
     filter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
     """Action filter behind the base policy: clipping, penalty, projection, static-q, matrix, matrix-refine, diffog,
-    diffog-refine, or module:Class."""
+    diffog-refine, residual, or module:Class."""
     bound: Annotated[
         tuple[float, ...] | None, arg(metavar="FLOAT [FLOAT ...]", help_behavior_hint="(default: the environment's)")
     ] = None

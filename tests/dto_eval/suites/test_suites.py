@@ -5,6 +5,8 @@ import pytest
 from dto_eval import suites
 from dto_eval.commands.evaluate import main
 
+SHIPPED = dict(suites.SUITES)
+
 
 @pytest.fixture(autouse=True)
 def a_suite(tmp_path, monkeypatch):
@@ -64,6 +66,6 @@ def test_a_suite_that_fails_says_why(capsys):
     assert "thirteen brings bad luck" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", suites.SUITES)
-def test_every_suite_can_be_loaded(name):
-    assert callable(importlib.import_module(suites.SUITES[name]).run)
+@pytest.mark.parametrize("module", SHIPPED.values(), ids=SHIPPED)
+def test_every_suite_can_be_loaded(module):
+    assert callable(importlib.import_module(module).run)
