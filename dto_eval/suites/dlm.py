@@ -158,8 +158,8 @@ def _write(rows: Sequence[Row], options: SuiteOptions, paper_weights: Path) -> P
         "mean over keyframes and x, y, 3 cm sin(angle). All networks see the video and nothing else, centred on the "
         "object. *As published*: Adam at 1e-4, 100 iterations on each loss, 20 tasks, one seed, trained by this suite. "
         "Other trained rows: Adam at 1e-3, on L_sim at 3e-4, falling to zero along a cosine, batches of 40, mirror "
-        "images of the tasks and airborne motions run backwards; *more tasks*: with 400 further ones beside the training set, "
-        "which L_sim sees without labels. The paper's numbers come from another simulator, with "
+        "images of the tasks and airborne motions run backwards; *more tasks*: with 400 beside the training "
+        "set, which L_sim sees without labels. The paper's numbers come from another simulator, with "
         "gravity of 0.5 m/s^2, and from other tasks: compare orders, not digits."
     )
     page.heading("Table 1: trajectory loss, median")
