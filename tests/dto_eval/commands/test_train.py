@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ from rich.console import Console
 
 from dto_agents.rc_car.driving import Drive, drive, write_log
 from dto_envs.rc_car.learned import read_network
-from dto_eval.commands.train import main, reporting
+from dto_eval.commands.train import Train, main
+from dto_eval.commands.trainers import OPTIONS, TRAINERS
+from dto_eval.commands.training_progress import reporting
 
 COMMAND = (sys.executable, "-m", "dto_eval.commands.train")
 
@@ -83,11 +87,14 @@ def test_killed_and_started_again_gives_the_same_file(train, data, tmp_path):
         (["--data", "DATA", "--seed", "-1"], "--seed must not be negative"),
         (["--data", "DATA", "--episodes", "4"], "--episodes 1 to 3"),
         (["--data", "DATA", "--agent", "diffog-refine", "--base", "nowhere"], "dto-train --agent diffusion"),
-        (["--agent", "rc-car-sac", "--data", "DATA"], "rc-car-sac learns by driving"),
+        (["--agent", "rc-car-sac", "--data", "DATA"], "--data does not apply to rc-car-sac, which takes --steps"),
         (["--agent", "rc-car-sac", "--env", "dto/PushT-v0"], "pass one with --env"),
         (["--agent", "iiwa-qrnet", "--data", "nowhere"], "pass --env dto/IiwaReach-v0"),
         (["--agent", "iiwa-qrnet", "--env", "dto/IiwaReach-v0", "--data", "nowhere"], "dto-demos optimal"),
-        (["--agent", "iiwa-mlp", "--env", "dto/IiwaReach-v0", "--data", "x", "--steps", "3"], "it has --epochs"),
+        (
+            ["--agent", "iiwa-mlp", "--env", "dto/IiwaReach-v0", "--data", "x", "--steps", "3"],
+            "which takes --data, --epochs",
+        ),
     ],
 )
 def test_bad_input_gets_one_line_and_writes_nothing(train, data, tmp_path, arguments, message):
@@ -119,9 +126,12 @@ def test_the_dynamics_of_a_car_are_trained_on_a_log(train, drive_log, tmp_path):
     [
         (["--agent", "rc-car-dynamics", "--steps", "9"], "--steps does not apply to rc-car-dynamics"),
         (["--agent", "rc-car-dynamics", "--episodes", "9"], "--episodes does not apply to rc-car-dynamics"),
-        (["--agent", "rc-car-dynamics", "--bound", "0.1"], "rc-car-dynamics has no bound"),
+        (["--agent", "rc-car-dynamics", "--bound", "0.1"], "--bound does not apply to rc-car-dynamics"),
         (["--agent", "rc-car-dynamics", "--epochs", "0"], "--epochs must be at least 1"),
-        (["--agent", "diffusion", "--car", "real"], "--car does not apply to diffusion: only rc-car-dynamics has it"),
+        (
+            ["--agent", "diffusion", "--car", "real"],
+            "--car does not apply to diffusion, which takes --data, --steps, --episodes; leave --car out",
+        ),
         (["--agent", "diffusion", "--epochs", "3"], "--epochs does not apply to diffusion"),
     ],
 )
@@ -149,3 +159,25 @@ def test_a_bar_on_a_terminal():
         report(0, math.nan)
         report(2, 0.25)
     assert "2/2" in stream.getvalue() and "loss 0.2500" in stream.getvalue()
+
+
+def test_every_agent_has_a_trainer_that_takes_options_there_are():
+    assert set(get_args(get_type_hints(Train)["agent"])) == set(TRAINERS)
+    assert set(OPTIONS) < {field.name for field in fields(Train)}
+    for trainer in TRAINERS.values():
+        assert set(trainer.takes) <= set(OPTIONS)
+
+
+@pytest.mark.parametrize("agent", TRAINERS)
+def test_options_of_others_are_refused(agent, tmp_path):
+    trainer = TRAINERS[agent]
+    values = {"data": tmp_path, "base": tmp_path, "car": "real", "alpha": 1.0, "bound": 0.1}
+    needed = {"data": tmp_path} if "data" in trainer.takes else {}
+    trainer.check(Train(agent=agent, **needed))
+    for name in OPTIONS:
+        options = Train(agent=agent, **{**needed, name: values.get(name, 3)})
+        if name in trainer.takes:
+            trainer.check(options)
+        else:
+            with pytest.raises(ValueError, match=f"--{name} does not apply to {agent}.*leave --{name} out"):
+                trainer.check(options)

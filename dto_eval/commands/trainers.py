@@ -1,0 +1,217 @@
+"""What ``dto-train`` can train: one function per kind of agent, and one table of who takes which options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from dto_eval.commands.training_progress import reporting
+
+if TYPE_CHECKING:
+    from dto_agents.demos.dataset import Demonstrations
+    from dto_eval.commands.train import Train
+
+# Every agent takes --env, --seed and --out; these are the options that only some take.
+OPTIONS = ("data", "steps", "episodes", "alpha", "bound", "base", "car", "epochs")
+DEFAULT_EPISODES: Mapping[str, int] = MappingProxyType({"dto/PushT-v0": 90})
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How one agent is trained.
+
+    Attributes:
+        train: does it, and returns the weights file.
+        takes: those of :data:`OPTIONS` that mean something to it.
+        evaluated: the environment and agent to evaluate what was trained; None for those it was trained as.
+    """
+
+    train: Callable[[Train, Console], Path]
+    takes: tuple[str, ...]
+    evaluated: tuple[str, str] | None = None
+
+    def check(self, options: Train) -> None:
+        """Raise ValueError for an option that is missing, out of range, or means nothing to the agent."""
+        for name in OPTIONS:
+            if getattr(options, name) is not None and name not in self.takes:
+                mine = ", ".join(f"--{taken}" for taken in self.takes)
+                raise ValueError(f"--{name} does not apply to {options.agent}, which takes {mine}; leave --{name} out")
+        if "data" in self.takes and options.data is None:
+            raise ValueError("--data PATH is needed: the demonstrations to train on; dto-demos makes some")
+        for name, least in (("seed", 0), ("steps", 1), ("epochs", 1), ("episodes", 0)):
+            value = getattr(options, name)
+            if value is not None and value < least:
+                low = "not be negative" if least == 0 else f"be at least {least}"
+                raise ValueError(f"--{name} must {low}, but is {value}")
+        if options.alpha is not None and not options.alpha >= 0:
+            raise ValueError(f"--alpha must not be negative, but is {options.alpha}")
+        if options.bound is not None and not options.bound > 0:
+            raise ValueError(f"--bound must be positive, but is {options.bound}")
+
+
+def train_diffusion_policy(options: Train, console: Console) -> Path:
+    """A diffusion policy from demonstrations."""
+    from dto_agents.diffusion.recipe import recipe_for
+    from dto_agents.diffusion.train import train_diffusion
+
+    recipe = _adapted(recipe_for(options.env), options)
+    demonstrations, episodes = _demonstrations(options)
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train_diffusion(
+            demonstrations, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
+        )
+
+
+def train_recurrent_policy(options: Train, console: Console) -> Path:
+    """LeTO or LSTM-GMM from demonstrations."""
+    from dto_agents.recurrent.recipe import recipe_for
+    from dto_agents.recurrent.train import train_recurrent
+
+    recipe = _adapted(recipe_for(options.agent, options.env), options)
+    demonstrations, episodes = _demonstrations(options)
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train_recurrent(
+            options.agent,
+            demonstrations,
+            recipe,
+            seed=options.seed,
+            root=options.out,
+            report=report,
+            episodes=episodes,
+        )
+
+
+def train_action_filter(options: Train, console: Console) -> Path:
+    """A learned filter from demonstrations, or from a policy's samples beside them."""
+    from dto_agents.diffog.recipe import recipe_for
+    from dto_agents.diffog.train import train_filter
+
+    recipe = _adapted(recipe_for(options.agent, options.env), options)
+    demonstrations, episodes = _demonstrations(options)
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train_filter(
+            options.agent,
+            demonstrations,
+            recipe,
+            seed=options.seed,
+            root=options.out,
+            base_root=options.base,
+            report=report,
+            episodes=episodes,
+        )
+
+
+def train_car_dynamics(options: Train, console: Console) -> Path:
+    """A network of the RC car's dynamics from a recording."""
+    from dto_agents.rc_car.networks import RECIPES, train_on_recording
+
+    car = options.car or "simulated"
+    assert options.data is not None
+    return train_on_recording(
+        options.data,
+        car,
+        seed=options.seed,
+        root=options.out,
+        reporting=lambda title, steps: reporting(title, steps, console),
+        recipe=_adapted(RECIPES[car], options),
+    )
+
+
+def train_car_driver(options: Train, console: Console) -> Path:
+    """A soft actor-critic driver of the RC car, by trial and error."""
+    from dto_agents.rc_car.sac_training import SacRecipe, train_sac
+
+    recipe = _adapted(SacRecipe(), options)
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train_sac(options.env, recipe, seed=options.seed, root=options.out, report=report)
+
+
+def train_arm_controller(options: Train, console: Console) -> Path:
+    """A controller of the iiwa from optimal trajectories."""
+    from dto_agents.iiwa.agents import ENV_ID
+    from dto_agents.iiwa.members import recipe_for, train_member
+
+    _require_env(options, ENV_ID)
+    recipe = recipe_for(options.agent)
+    training = _adapted(recipe.sampling.training, options)
+    recipe = replace(recipe, sampling=replace(recipe.sampling, training=training))
+    assert options.data is not None
+    return train_member(
+        options.agent, options.data, seed=options.seed, root=options.out, recipe=recipe, report=console.print
+    )
+
+
+def train_planar_network(options: Train, console: Console) -> Path:
+    """A network that pushes objects as a video shows, from the expert's plans."""
+    from dto_agents.planar.learning import ENV_ID, Recipe, stages, train_network
+
+    _require_env(options, ENV_ID)
+    recipe = Recipe(steps=options.steps or Recipe.steps, extra=options.episodes or 0)
+    assert options.data is not None
+    with reporting(_title(options), recipe.steps * len(stages(options.agent)), console) as report:
+        return train_network(options.agent, options.data, recipe, seed=options.seed, root=options.out, report=report)
+
+
+_POLICY = ("data", "steps", "episodes")
+_FILTER = (*_POLICY, "alpha", "bound")
+_PLANAR = ("nn", "nnm", "mdr", "cvx", "dlm")
+
+TRAINERS: Mapping[str, Trainer] = MappingProxyType(
+    {
+        "diffusion": Trainer(train_diffusion_policy, _POLICY),
+        "leto": Trainer(train_recurrent_policy, _FILTER),
+        "lstm-gmm": Trainer(train_recurrent_policy, _POLICY),
+        "matrix": Trainer(train_action_filter, _FILTER),
+        "matrix-refine": Trainer(train_action_filter, (*_FILTER, "base")),
+        "diffog": Trainer(train_action_filter, _FILTER),
+        "diffog-refine": Trainer(train_action_filter, (*_FILTER, "base")),
+        "residual": Trainer(train_action_filter, (*_POLICY, "alpha")),
+        "rc-car-dynamics": Trainer(
+            train_car_dynamics, ("data", "car", "epochs"), evaluated=("dto/RCCarParking-v0", "rc-car-plan")
+        ),
+        "rc-car-sac": Trainer(train_car_driver, ("steps",)),
+        "iiwa-qrnet": Trainer(train_arm_controller, ("data", "epochs")),
+        "iiwa-mlp": Trainer(train_arm_controller, ("data", "epochs")),
+        **{name: Trainer(train_planar_network, _POLICY) for name in _PLANAR},
+    }
+)
+
+
+def evaluated_as(options: Train) -> tuple[str, str]:
+    """The environment and the agent's name, with what else they need, to evaluate what was trained."""
+    if options.agent in _PLANAR:
+        return options.env, f"planar-{options.agent}{'-large' if options.episodes else ''} --obs-type image"
+    trained_as = options.env, "base" if options.agent == "diffusion" else options.agent
+    return TRAINERS[options.agent].evaluated or trained_as
+
+
+def _title(options: Train) -> str:
+    return f"{options.agent} {options.env} seed {options.seed}"
+
+
+def _require_env(options: Train, env_id: str) -> None:
+    if options.env != env_id:
+        raise ValueError(f"{options.agent} is for {env_id}; pass --env {env_id}")
+
+
+def _adapted(recipe: Any, options: Train) -> Any:
+    """The recipe with what the options set apart from it."""
+    given = {name: getattr(options, name) for name in ("steps", "alpha", "bound", "epochs")}
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+def _demonstrations(options: Train) -> tuple[Demonstrations, int | None]:
+    """The demonstrations, and how many of them to use; None for all."""
+    from dto_agents.demos.dataset import load_demonstrations
+
+    assert options.data is not None
+    demonstrations = load_demonstrations(options.data, options.env)
+    default = DEFAULT_EPISODES.get(options.env)
+    if options.episodes is None and default is not None:
+        return demonstrations, min(default, len(demonstrations.episodes))
+    return demonstrations, options.episodes
