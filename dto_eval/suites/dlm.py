@@ -165,6 +165,7 @@ def _write(rows: Sequence[Row], options: SuiteOptions, paper_weights: Path) -> P
     page.heading("Table 1: trajectory loss, median")
     page.table("table1-median", _columns("paper: test", "paper: family"), [_medians(row) for row in rows], digits=2)
     page.text("Medians over tasks; where there are several seeds, the mean of their medians.")
+    page.text("\n".join(f"- {finding}" for finding in findings(rows)))
     page.heading(f"Trajectory loss, mean clipped at {CLIP:g}")
     page.table("table1-mean", _columns(), [_means(row) for row in rows], digits=1)
     page.heading("Seconds a data point")
@@ -182,6 +183,33 @@ def _write(rows: Sequence[Row], options: SuiteOptions, paper_weights: Path) -> P
         "Median loss in the differentiable simulator while training, by set; one seed. Stages follow one another.",
     )
     return page.write()
+
+
+# The paper's order, Table 1 and section 5: the first has the lower loss.
+ORDERS = (("mdr", "nn"), ("cvx", "nn"), ("cvx", "mdr"), ("dlm", "cvx"), ("dlm", "nnm"))
+
+
+def findings(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each order of the paper's, on the longest trained rows without further tasks: is it so here?"""
+    trained: dict[str, Row] = {}
+    for row in rows:
+        if row.key and row.steps and row.title == row.key.upper():
+            trained[row.key] = row
+    sentences = []
+    for lower, higher in ORDERS:
+        if lower not in trained or higher not in trained:
+            continue
+        figures, agreed = [], []
+        for name in ("test", "family"):
+            pair = [float(np.median(trained[key].losses[name], axis=1).mean()) for key in (lower, higher)]
+            figures.append(f"{pair[0]:.2f} and {pair[1]:.2f} on {name}")
+            agreed.append(pair[0] < pair[1])
+        verdict = "so it is here" if all(agreed) else "here on one set only" if any(agreed) else "here it is not"
+        sentences.append(
+            f"In the paper {lower.upper()} is below {higher.upper()}; {verdict} ({', '.join(figures)}; "
+            f"{trained[lower].steps} iterations on each loss)."
+        )
+    return sentences
 
 
 def _columns(*further: str) -> list[str]:

@@ -1,6 +1,7 @@
 import csv
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dto_agents import zoo
@@ -57,3 +58,15 @@ def test_it_is_a_suite_and_missing_weights_are_left_out():
     assert find_suite("dlm") is dlm.run
     with pytest.raises(zoo.MissingWeightsError):
         zoo.list_members("dlm", learning.ENV_ID, zoo.SHIPPED / "nowhere")
+
+
+def test_the_page_says_which_orders_of_the_paper_come_out():
+    def row(key, test, family):
+        losses = {"test": np.full((2, 3), test), "family": np.full((2, 3), family)}
+        return dlm.Row(key.upper(), key, 600, 2, losses)
+
+    said = dlm.findings([row("nn", 2.0, 3.0), row("mdr", 1.0, 4.0), row("cvx", 0.5, 1.0), row("dlm", 0.6, 1.5)])
+    assert len(said) == 4
+    assert said[0].startswith("In the paper MDR is below NN; here on one set only (1.00 and 2.00 on test")
+    assert "CVX is below NN; so it is here" in said[1]
+    assert "DLM is below CVX; here it is not" in said[3]
