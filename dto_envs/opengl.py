@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import mujoco
@@ -39,6 +42,28 @@ def gl_context(width: int, height: int) -> Any:
         "no OpenGL context for images; install libegl1 or libosmesa6 and set MUJOCO_GL=egl or MUJOCO_GL=osmesa, or use "
         f"obs_type='state' and render_mode=None, which need none ({'; '.join(failures)})"
     )
+
+
+def picture(scene: mujoco.MjvScene, context: mujoco.MjrContext, size: int) -> np.ndarray:
+    """Draw a scene offscreen, in the current OpenGL context: (size, size, 3) uint8, RGB, upright."""
+    import mujoco
+
+    if context.offWidth != size:
+        mujoco.mjr_resizeOffscreen(size, size, context)
+    viewport = mujoco.MjrRect(0, 0, size, size)
+    mujoco.mjr_render(viewport, scene, context)
+    pixels = np.empty((size, size, 3), dtype=np.uint8)
+    mujoco.mjr_readPixels(pixels, None, viewport, context)
+    return np.ascontiguousarray(pixels[::-1])
+
+
+def release(gl: Any, context: mujoco.MjrContext) -> None:
+    """Free an OpenGL context and what MuJoCo holds in it."""
+    # At exit another library may have shut the driver down already, and then there is nothing left to free.
+    with contextlib.suppress(Exception):
+        gl.make_current()
+        context.free()
+        gl.free()
 
 
 def has_screen() -> bool:

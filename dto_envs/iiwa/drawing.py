@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import math
 from typing import Any
@@ -12,7 +11,7 @@ import mujoco
 import numpy as np
 
 from dto_envs.iiwa.constants import FLANGE, GOAL, JOINTS, LINKS
-from dto_envs.opengl import NoDisplayError, gl_context, open_viewer
+from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release
 
 LARGEST = 512  # px
 GREY, ORANGE, DARK = "0.80 0.81 0.83", "0.96 0.44 0.09", "0.16 0.17 0.19"
@@ -89,13 +88,7 @@ class Painter:
         for geom in self._scene.geoms[: self._scene.ngeom]:
             if geom.rgba[3] < 1:  # a ghost throws no shadow
                 geom.category = mujoco.mjtCatBit.mjCAT_DECOR
-        if self._context.offWidth != size:
-            mujoco.mjr_resizeOffscreen(size, size, self._context)
-        viewport = mujoco.MjrRect(0, 0, size, size)
-        mujoco.mjr_render(viewport, self._scene, self._context)
-        pixels = np.empty((size, size, 3), dtype=np.uint8)
-        mujoco.mjr_readPixels(pixels, None, viewport, self._context)
-        return np.ascontiguousarray(pixels[::-1])
+        return picture(self._scene, self._context, size)
 
     def close(self) -> None:
         """Free what the graphics driver holds; harmless when repeated."""
@@ -103,11 +96,7 @@ class Painter:
         gl, self._gl = self._gl, None
         if gl is None:
             return
-        # At exit another library may have shut the driver down already, and then there is nothing left to free.
-        with contextlib.suppress(Exception):
-            gl.make_current()
-            self._context.free()
-            gl.free()
+        release(gl, self._context)
 
 
 @functools.cache

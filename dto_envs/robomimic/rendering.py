@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from dto_envs.opengl import NoDisplayError, gl_context, open_viewer
+from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release
 from dto_envs.robomimic.build import scene
 from dto_envs.robomimic.visibility import find_table, hide_unseen
 
@@ -62,13 +61,7 @@ class Painter:
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(model, data, self._options, None, camera, everything, self._scene)
         hide_unseen(self._scene, model, data, self._table, mirrors=not self._fast)
-        if self._context.offWidth != size:
-            mujoco.mjr_resizeOffscreen(size, size, self._context)
-        viewport = mujoco.MjrRect(0, 0, size, size)
-        mujoco.mjr_render(viewport, self._scene, self._context)
-        pixels = np.empty((size, size, 3), dtype=np.uint8)
-        mujoco.mjr_readPixels(pixels, None, viewport, self._context)
-        return np.ascontiguousarray(pixels[::-1])
+        return picture(self._scene, self._context, size)
 
     def close(self) -> None:
         """Free what the graphics driver holds; harmless when repeated."""
@@ -76,11 +69,7 @@ class Painter:
         gl, self._gl = self._gl, None
         if gl is None:
             return
-        # At exit another library may have shut the driver down already, and then there is nothing left to free.
-        with contextlib.suppress(Exception):
-            gl.make_current()
-            self._context.free()
-            gl.free()
+        release(gl, self._context)
 
 
 def _upload(model: mujoco.MjModel, quality: str) -> mujoco.MjrContext:
