@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass
+from functools import cache
 
 import numpy as np
 from numba import njit
@@ -160,9 +161,15 @@ def rollout(
     elif np.shape(noise) != (*controls.shape[:2], 3):
         raise ValueError(f"noise must be {(*controls.shape[:2], 3)}, not {np.shape(noise)}")
     trajectory = np.empty((len(states), controls.shape[1] + 1, size))
-    constants = tuple(float(value) for value in astuple(parameters))
-    _drive(states, controls, np.asarray(noise, dtype=np.float64), dt, substeps(dt), constants, trajectory)
+    noise = np.asarray(noise, dtype=np.float64)
+    _drive(states, controls, noise, dt, substeps(dt), _constants(parameters), trajectory)
     return trajectory
+
+
+@cache
+def _constants(parameters: CarParameters) -> tuple[float, ...]:
+    """The car as compiled functions take it."""
+    return tuple(float(value) for value in astuple(parameters))
 
 
 def substeps(dt: float) -> int:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from dto_agents.rc_car.costs import Familiar, Term
+from dto_agents.rc_car.dynamics_kernel import sweep
 from dto_envs.rc_car import adjoint, car, learned
 from dto_envs.rc_car.car import CONTROL_STEP, DEFAULT, CarParameters
 from dto_envs.rc_car.learned import CarNetwork
@@ -128,47 +129,27 @@ class AnalyticDynamics:
     ) -> np.ndarray:
         """See :class:`Dynamics`."""
         full = self._drive(state, controls)
-        found = [self._sweep(*rows) for rows in zip(full, controls, *partials, strict=True)]
-        return np.stack(found)
+        return sweep(full, *self._blocks(full, controls), *partials, self.dt)
 
     def _drive(self, state: np.ndarray, controls: np.ndarray) -> np.ndarray:
         states = np.broadcast_to(state, (len(controls), np.shape(state)[-1]))
         return car.rollout(states, controls, self.dt, self.parameters)
 
-    def _sweep(
-        self, states: np.ndarray, controls: np.ndarray, state_costs: np.ndarray, control_costs: np.ndarray
-    ) -> np.ndarray:
-        """The gradient (n, 2) for one trajectory's full states (n + 1, S)."""
-        moving, hidden = self._blocks(states, controls)
-        gradient = control_costs.copy()
-        size = hidden.shape[1]
-        multiplier, inner = state_costs[-1].copy(), np.zeros(size)
-        for step in range(len(controls) - 1, -1, -1):
-            cos, sin = np.cos(states[step, 2]), np.sin(states[step, 2])
-            vx, vy = states[step + 1, 3:5]
-            mx, my, turn = multiplier[:3]
-            turned = np.array([cos * mx + sin * my, cos * my - sin * mx, turn])
-            pulled = (multiplier[3:] + self.dt * turned) @ moving[step] + inner @ hidden[step]
-            gradient[step] += pulled[size:]
-            inner = pulled[:size]
-            swung = self.dt * (mx * (-sin * vx - cos * vy) + my * (cos * vx - sin * vy))
-            multiplier = np.array([mx, my, turn + swung, 0.0, 0.0, 0.0]) + state_costs[step]
-        return gradient
-
     def _blocks(self, states: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives of every next velocity (n, 3, H + 2) and of the H hidden numbers (n, H, H + 2).
+        """Derivatives of every next velocity (B, n, 3, H + 2) and of the H hidden numbers (B, n, H, H + 2).
 
         Hidden are the instantaneous velocity and the controls under way; the derivatives are with regard to them and to
-        the control.
+        the control. Full states are (B, n + 1, S).
         """
-        columns = [*range(car.INSTANT.start, car.INSTANT.stop), *range(car.DELAYED, states.shape[1])]
-        inputs = np.concatenate([states[:-1, columns], controls], axis=1)
-        count, size = inputs.shape
+        columns = [*range(car.INSTANT.start, car.INSTANT.stop), *range(car.DELAYED, states.shape[-1])]
+        inputs = np.concatenate([states[:, :-1, columns], controls], axis=2)
+        size = inputs.shape[-1]
         moves = self.shift * np.concatenate([np.eye(size), -np.eye(size)])
-        moved = (inputs[:, None] + moves).reshape(-1, size)
-        starts = np.zeros((len(moved), states.shape[1]))
+        moved = (inputs[:, :, None] + moves).reshape(-1, size)
+        starts = np.zeros((len(moved), states.shape[-1]))
         starts[:, columns] = moved[:, :-2]
         ends = car.rollout(starts, moved[:, None, -2:], self.dt, self.parameters)[:, 1]
-        outputs = np.concatenate([ends[:, car.VELOCITY], ends[:, columns]], axis=1).reshape(count, 2, size, -1)
-        slopes = ((outputs[:, 0] - outputs[:, 1]) / (2 * self.shift)).swapaxes(1, 2)
-        return slopes[:, :3], slopes[:, 3:]
+        outputs = np.concatenate([ends[:, car.VELOCITY], ends[:, columns]], axis=1)
+        outputs = outputs.reshape(*inputs.shape[:2], 2, size, -1)
+        slopes = ((outputs[:, :, 0] - outputs[:, :, 1]) / (2 * self.shift)).swapaxes(2, 3)
+        return slopes[:, :, :3], slopes[:, :, 3:]
