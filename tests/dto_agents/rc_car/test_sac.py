@@ -13,7 +13,7 @@ from dto_agents.rc_car.sac import BATCH, FEATURES, Policy, SacAgent, features, l
 from dto_envs.rc_car.manoeuvre import TARGET
 
 pytest.importorskip("stable_baselines3")
-from dto_agents.rc_car.sac_training import ManoeuvreFeatures, SacRecipe, _export, train_sac  # noqa: E402
+from dto_agents.rc_car.sac_training import ROOM, ManoeuvreFeatures, SacRecipe, _export, train_sac  # noqa: E402
 from dto_agents.rc_car.sac_training import test_policy as try_policy  # noqa: E402
 
 ENV = "dto/RCCarParking-v0"
@@ -63,11 +63,27 @@ def test_an_action_does_not_depend_on_the_other_episodes():
 
 
 def test_a_manoeuvre_ends_where_time_is_up_rather_than_being_cut_off():
-    env = ManoeuvreFeatures(gymnasium.make(ENV))
+    env = ManoeuvreFeatures(gymnasium.make(ENV), fine=0.0)
     observation, _ = env.reset(seed=0)
     assert env.observation_space.contains(observation)
     ends = [env.step(np.zeros(2, np.float32))[2:4] for _ in range(40)]
     assert ends == [(False, False)] * 39 + [(True, False)]
+
+
+def test_passing_a_can_too_near_costs_what_room_is_missing():
+    plain = gymnasium.make("dto/RCCarDriftTurn-v0")
+    fined = ManoeuvreFeatures(gymnasium.make("dto/RCCarDriftTurn-v0"), fine=10.0)
+    (x, y), *_ = plain.unwrapped.scenario.cans
+    towards_a_can = {"state": [x - 0.8, y + 0.05, 0.0, 2.5, 0.0, 0.0]}
+    for env in (plain, fined):
+        env.reset(seed=0, options=towards_a_can)
+    rewards, fines = [], []
+    for _ in range(20):
+        _, reward, _, _, info = plain.step(np.zeros(2, np.float32))
+        rewards.append(reward)
+        fines.append(reward - fined.step(np.zeros(2, np.float32))[1])
+    assert fines[0] == 0.0 and info["touched"]
+    assert sum(fines) == pytest.approx(10.0 * (ROOM - info["clearance"]))
 
 
 def test_training_writes_a_policy_that_the_catalogue_builds(tmp_path):
@@ -80,7 +96,7 @@ def test_training_writes_a_policy_that_the_catalogue_builds(tmp_path):
     (member,) = members("rc-car-sac", ENV, weights=tmp_path)
     agent = make_agent("rc-car-sac", ENV, member.name, weights=tmp_path)
     assert isinstance(agent, SacAgent)
-    env = gymnasium.make(ENV)
+    env = ManoeuvreFeatures(gymnasium.make(ENV), TINY.fine)
     result = try_policy(env, agent._policy, 0)
     assert result.reward == pytest.approx(card["selected"]["reward"])
     with pytest.raises(FileExistsError, match="already trained"):
@@ -101,7 +117,12 @@ def test_an_interrupted_training_keeps_the_best_policy_so_far(tmp_path):
 def test_an_exported_policy_acts_as_the_library_does():
     from stable_baselines3 import SAC
 
-    model = SAC("MlpPolicy", ManoeuvreFeatures(gymnasium.make(ENV)), policy_kwargs={"net_arch": [16, 16]}, device="cpu")
+    model = SAC(
+        "MlpPolicy",
+        ManoeuvreFeatures(gymnasium.make(ENV), fine=0.0),
+        policy_kwargs={"net_arch": [16, 16]},
+        device="cpu",
+    )
     inputs = np.random.default_rng(0).normal(size=(5, FEATURES)).astype(np.float32)
     expected, _ = model.predict(inputs, deterministic=True)
     np.testing.assert_allclose(_export(model.policy.actor)(inputs), expected, atol=2e-3)
@@ -112,5 +133,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
         train_sac("dto/PushT-v0", TINY, seed=0, root=tmp_path, report=lambda *_: None)
     with pytest.raises(ValueError, match="updates must be at least 1"):
         replace(TINY, updates=0)
+    with pytest.raises(ValueError, match="fine must not be negative"):
+        replace(TINY, fine=-1.0)
     with pytest.raises(zoo.MissingWeightsError, match="dto-train --agent rc-car-sac --env dto/RCCarParking-v0 --seed"):
         members("rc-car-sac", ENV, weights=tmp_path)
