@@ -2,15 +2,13 @@
 
 ``dto-eval --suite rc-car`` plays each manoeuvre 20 times (``--episodes``) with every shipped network: planned on the
 network and executed open loop, and replanned at every step; beside them the expert, which plans on the car itself, and
-soft actor-critic where there are policies. Then it plans on networks of both activations
-(:mod:`.rc_car_activations`) and races (:mod:`.rc_car_laps`).
+soft actor-critic where there are policies (:mod:`.rc_car_drives`, kept in the suite's folder). Then it plans on
+networks of both activations (:mod:`.rc_car_activations`) and races (:mod:`.rc_car_laps`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +16,12 @@ import numpy as np
 
 from dto_eval.suites import SuiteOptions
 from dto_eval.suites.page import Page
+from dto_eval.suites.rc_car_drives import MANOEUVRES, Driven, drive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dto_envs.rc_car.learned import CarNetwork
 
 EPISODES = 20
-FIRST_INIT = 100_000
-MANOEUVRES = ("Parking", "Reverse", "DriftTurn")
 METHODS = {
     "rc-car-plan": "planned on the network, open loop",
     "rc-car-mpc": "planned on the network, closed loop",
@@ -40,43 +35,6 @@ PAPER = {
     "DriftTurn": (0.37, 0.21, 0.10, 0.10),
 }
 OPEN_TARGET, CLOSED_TARGET = 0.30, 0.10  # m
-
-
-@dataclass(frozen=True)
-class Task:
-    """Episodes of one agent's member on one manoeuvre."""
-
-    manoeuvre: str
-    agent: str
-    member: str
-    inits: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Driven:
-    """One episode.
-
-    Attributes:
-        task: what it belongs to.
-        init: reset seed.
-        states: (n + 1, 6) observed.
-        controls: (n, 2).
-        position: final distance from the target, m.
-        heading: final absolute heading error, rad.
-        slip: largest slip angle, rad.
-        success: as the environment judges.
-        touched: whether a can was.
-    """
-
-    task: Task
-    init: int
-    states: np.ndarray
-    controls: np.ndarray
-    position: float
-    heading: float
-    slip: float
-    success: bool
-    touched: bool
 
 
 def run(options: SuiteOptions) -> Path:
@@ -95,7 +53,7 @@ def run(options: SuiteOptions) -> Path:
     episodes = EPISODES if options.episodes is None else options.episodes
     if episodes < 1:
         raise ValueError(f"--episodes must be at least 1, but is {episodes}: starts of each manoeuvre")
-    drives = _drive(options, episodes)
+    drives = drive(options, tuple(METHODS), episodes)
     page = Page("Driving the RC car by planning", options.out)
     page.text(_introduction(options, episodes))
     page.heading("Table I: the error at the end of each manoeuvre")
@@ -110,82 +68,6 @@ def run(options: SuiteOptions) -> Path:
     page.heading("Figure 9: laps")
     race(page, options, networks)
     return page.write()
-
-
-# ---- the manoeuvres ----
-
-
-def _drive(options: SuiteOptions, episodes: int) -> list[Driven]:
-    """Play every method with each of its members."""
-    from dto_agents.catalogue import members
-    from dto_agents.zoo import MissingWeightsError
-    from dto_eval.pool import run_tasks
-
-    inits = tuple(FIRST_INIT + index for index in range(episodes))
-    tasks = []
-    for manoeuvre in MANOEUVRES:
-        for agent in METHODS:
-            weights = None if agent == "rc-car-sac" else options.weights
-            try:
-                found = members(agent, _env_id(manoeuvre), weights=weights)
-            except MissingWeightsError:
-                if agent != "rc-car-sac":
-                    raise
-                continue
-            tasks += [Task(manoeuvre, agent, member.name, inits) for member in found]
-    drives: dict[int, list[Driven]] = {index: [] for index in range(len(tasks))}
-    for event in run_tasks(partial(_player, options.weights), tasks, options.workers):
-        if event.kind == "result":
-            drives[event.task].append(event.value)
-        elif event.kind == "retry":
-            drives[event.task].clear()
-        else:
-            task = tasks[event.task]
-            options.console.print(f"rc-car: {task.manoeuvre}, {task.agent}, {task.member}", highlight=False)
-    return [entry for found in drives.values() for entry in found]
-
-
-def _player(weights: Path | None) -> Any:
-    return partial(play, weights=weights)
-
-
-def play(task: Task, weights: Path | None = None) -> Iterator[Driven]:
-    """Play the episodes of ``task``, one after the other."""
-    import gymnasium
-
-    import dto_envs  # noqa: F401  registers the ids in a fresh process
-    from dto_agents.catalogue import make_agent
-
-    env_id = _env_id(task.manoeuvre)
-    weights = None if task.agent == "rc-car-sac" else weights
-    agent, env = make_agent(task.agent, env_id, task.member, weights=weights), gymnasium.make(env_id)
-    simulator: Any = env.unwrapped
-    for init in task.inits:
-        observation, info = env.reset(seed=init)
-        agent.reset([init])
-        states, controls, over = [simulator.state], [], False
-        while not over:
-            chunk = agent.act(observation[None])[0]
-            for action in chunk.reshape(-1, 2):
-                observation, _, terminated, truncated, info = env.step(action)
-                states.append(simulator.state)
-                controls.append(action)
-                over = terminated or truncated
-                if over:
-                    break
-        yield Driven(
-            *(task, init, np.array(states), np.array(controls)),
-            position=info["position_error"],
-            heading=info["heading_error"],
-            slip=info["largest_slip"],
-            success=info["success"],
-            touched=info["touched"],
-        )
-    env.close()
-
-
-def _env_id(manoeuvre: str) -> str:
-    return f"dto/RCCar{manoeuvre}-v0"
 
 
 def _networks(options: SuiteOptions) -> dict[str, CarNetwork]:

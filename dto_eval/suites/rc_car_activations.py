@@ -10,7 +10,7 @@ import numpy as np
 
 from dto_eval.suites import SuiteOptions
 from dto_eval.suites.page import Page
-from dto_eval.suites.rc_car import FIRST_INIT, MANOEUVRES
+from dto_eval.suites.rc_car_drives import FIRST_INIT, MANOEUVRES
 
 if TYPE_CHECKING:
     from dto_agents.rc_car.optimisation import Plan

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dto_agents.rc_car.laps import Laps
     from dto_envs.rc_car.tracks import Track
-    from dto_eval.suites.rc_car import Driven
+    from dto_eval.suites.rc_car_drives import Driven
 
 PLANNED, EXECUTED, TARGET = "tab:orange", "tab:green", "tab:purple"
 

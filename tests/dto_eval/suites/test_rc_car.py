@@ -7,9 +7,10 @@ import pytest
 
 from dto_eval.suites import SuiteOptions, rc_car, rc_car_figures, rc_car_laps
 from dto_eval.suites.page import Page
-from dto_eval.suites.rc_car import MANOEUVRES, PAPER, Driven, Task
+from dto_eval.suites.rc_car import PAPER
 from dto_eval.suites.rc_car_activations import COLUMNS, roughness
 from dto_eval.suites.rc_car_activations import _verdict as activation_verdict
+from dto_eval.suites.rc_car_drives import MANOEUVRES, Driven, Task
 
 
 def make_driven(manoeuvre, agent, member, position, **changes):
@@ -50,14 +51,6 @@ def test_the_verdict_says_what_is_missed():
     assert "missed in Parking 0.40 m, Reverse 0.40 m, DriftTurn 0.40 m" in text
     assert "further off than the paper in Parking, Reverse, DriftTurn" in text
     assert "does not come out in Parking, Reverse, DriftTurn." in rc_car._verdict(make_drives(closed=0.3))
-
-
-def test_a_task_is_played_from_its_starts():
-    task = Task("Parking", "rc-car-plan", "seed42", (100_000,))
-    (played,) = rc_car.play(task)
-    assert played.init == 100_000 and played.states.shape == (41, 6) and played.controls.shape == (40, 2)
-    end = np.hypot(*(played.states[-1, :2] - (2.6, 0.45)))
-    assert played.position == pytest.approx(end) and played.slip > 0.5
 
 
 def test_figures_are_drawn(tmp_path):
