@@ -121,11 +121,13 @@ class ControlNetwork(nn.Module):
             states: (B, 14).
             regulator: (B, 7) the blended LQR's torque of :func:`regulator_torque`; a plain network ignores it.
         """
-        correction = self.network((states - self.center) / self.spread) @ self.torque_scale.T
         if self.kind == "mlp":
-            return self.rest + correction
-        at_goal = self.network(((self.goal - self.center) / self.spread)[None]) @ self.torque_scale.T
-        return self.saturation(regulator + correction - at_goal)
+            return self.rest + self._correction(states)
+        both = self._correction(torch.cat([states, self.goal[None]]))
+        return self.saturation(regulator + both[:-1] - both[-1:])
+
+    def _correction(self, states: Tensor) -> Tensor:
+        return self.network((states - self.center) / self.spread) @ self.torque_scale.T
 
 
 class TimeNetwork(nn.Module):

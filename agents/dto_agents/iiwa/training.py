@@ -19,6 +19,8 @@ from dto_envs.iiwa import constants
 from dto_envs.iiwa.constants import JOINTS
 from dto_envs.iiwa.model import mujoco_model
 
+_ROWS = 8192  # points whose gains are looked up at a time, to bound the memory
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -188,23 +190,25 @@ def _train_control(
     outputs = scale.diag() if options.metric == "joint" else _whitening(missing, train.inverse_masses)
     network.set_scales(train.states.mean(dim=0), train.states.std(dim=0), outputs)
 
-    def loss(index: Tensor) -> Tensor:
-        states, torques, lqr = train.states[index], train.torques[index], regulator[index]
-        moved = int(len(index) * options.feedback_share)
-        if moved:
-            near = _off_trajectory(train, index[:moved], options)
-            states = torch.cat([near.states, states[moved:]])
-            torques = torch.cat([near.torques, torques[moved:]])
+    def shown() -> tuple[Tensor, ...]:
+        order, moved = _order(len(train), options)
+        states, torques, lqr, inverse_masses = (
+            each[order] for each in (train.states, train.torques, regulator, train.inverse_masses)
+        )
+        for rows in moved.split(_ROWS):
+            near = _off_trajectory(train, order[rows], options)
+            states[rows], torques[rows] = near.states, near.torques
             if options.kind == "qrnet":
-                fresh = regulator_torque(near.states, near.remaining, options.blend)
-                lqr = torch.cat([fresh, lqr[moved:]])
-        return _size(network(states, lqr) - torques, train.inverse_masses[index], scale, options)
+                lqr[rows] = regulator_torque(near.states, near.remaining, options.blend)
+        return states, torques, lqr, inverse_masses
+
+    def loss(states: Tensor, torques: Tensor, lqr: Tensor, inverse_masses: Tensor) -> Tensor:
+        return _size(network(states, lqr) - torques, inverse_masses, scale, options)
 
     def error() -> float:
-        errors = network(validation.states, goal_regulator) - validation.torques
-        return _size(errors, validation.inverse_masses, scale, options).sqrt().item()
+        return loss(validation.states, validation.torques, goal_regulator, validation.inverse_masses).sqrt().item()
 
-    best = _descend(network, loss, error, len(train), options, lambda epoch, value: report("control", epoch, value))
+    best = _descend(network, shown, loss, error, options, lambda epoch, value: report("control", epoch, value))
     return network, best
 
 
@@ -212,9 +216,9 @@ def _size(errors: Tensor, inverse_masses: Tensor, scale: Tensor, options: Traini
     """Mean square of torque errors (B, 7) in the chosen metric."""
     if options.metric == "joint":
         return ((errors / scale) ** 2).mean()
-    motion = torch.einsum("bij,bj->bi", inverse_masses, errors)
-    effort = constants.TORQUE_WEIGHT * (errors**2).sum(dim=1)
-    return (effort + constants.ACCELERATION_WEIGHT * (motion**2).sum(dim=1)).mean()
+    motion = inverse_masses @ errors[:, :, None]
+    effort = constants.TORQUE_WEIGHT * errors.square().sum()
+    return (effort + constants.ACCELERATION_WEIGHT * motion.square().sum()) / len(errors)
 
 
 def _whitening(missing: Tensor, inverse_masses: Tensor) -> Tensor:
@@ -232,20 +236,28 @@ def _train_time(
     network = TimeNetwork()
     network.set_scales(train.states.mean(dim=0), train.states.std(dim=0))
 
-    def loss(index: Tensor) -> Tensor:
-        states, remaining = train.states[index], train.remaining[index]
-        moved = int(len(index) * options.feedback_share)
-        if moved:
-            near = _off_trajectory(train, index[:moved], options)
-            states = torch.cat([near.states, states[moved:]])
-            remaining = torch.cat([near.remaining, remaining[moved:]])
-        return ((network(states) - remaining) ** 2).mean()
+    def shown() -> tuple[Tensor, ...]:
+        order, moved = _order(len(train), options)
+        states, remaining = train.states[order], train.remaining[order]
+        for rows in moved.split(_ROWS):
+            near = _off_trajectory(train, order[rows], options)
+            states[rows], remaining[rows] = near.states, near.remaining
+        return states, remaining
+
+    def loss(states: Tensor, remaining: Tensor) -> Tensor:
+        return (network(states) - remaining).square().mean()
 
     def error() -> float:
-        return ((network(validation.states) - validation.remaining) ** 2).mean().sqrt().item()
+        return loss(validation.states, validation.remaining).sqrt().item()
 
-    best = _descend(network, loss, error, len(train), options, lambda epoch, value: report("time", epoch, value))
+    best = _descend(network, shown, loss, error, options, lambda epoch, value: report("time", epoch, value))
     return network, best
+
+
+def _order(count: int, options: TrainingOptions) -> tuple[Tensor, Tensor]:
+    """How an epoch shows ``count`` points: their order (count,), and which places of it hold points that are moved."""
+    places = torch.arange(count)
+    return torch.randperm(count), places[places % options.batch < options.feedback_share * options.batch]
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,33 +282,43 @@ def _off_trajectory(train: Samples, index: Tensor, options: TrainingOptions) -> 
 def _regulator(samples: Samples, options: TrainingOptions) -> Tensor:
     if options.kind == "mlp":
         return torch.zeros_like(samples.torques)
-    parts = zip(samples.states.split(8192), samples.remaining.split(8192), strict=True)
+    parts = zip(samples.states.split(_ROWS), samples.remaining.split(_ROWS), strict=True)
     return torch.cat([regulator_torque(states, remaining, options.blend) for states, remaining in parts])
 
 
 def _descend(
     network: nn.Module,
-    loss: Callable[[Tensor], Tensor],
+    shown: Callable[[], tuple[Tensor, ...]],
+    loss: Callable[..., Tensor],
     error: Callable[[], float],
-    count: int,
     options: TrainingOptions,
     report: Callable[[int, float], None],
 ) -> float:
-    """Adam over shuffled epochs; leaves the network as it was at its best validation, and returns that error."""
+    """Adam over epochs; leaves the network as it was at its best validation, and returns that error.
+
+    Args:
+        network: to be trained.
+        shown: the points of an epoch, shuffled: tensors with a row per point. Made for an epoch at once, since networks
+            this small take less time than the making of a batch.
+        loss: of the same tensors, cut to a batch.
+        error: on the validation set.
+        options: how.
+        report: called with the epoch and the validation error.
+    """
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
-    steps = options.epochs * math.ceil(count / options.batch)
-    best, kept, done = math.inf, {}, 0
+    best, kept = math.inf, {}
     for epoch in range(1, options.epochs + 1):
         network.train()
-        for index in torch.randperm(count).split(options.batch):
-            fall = (1 + math.cos(math.pi * done / steps)) / 2
-            rate = options.learning_rate * (options.final_rate + (1 - options.final_rate) * fall)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        batches = list(zip(*(each.split(options.batch) for each in shown()), strict=True))
+        for index, batch in enumerate(batches):
+            done = (epoch - 1 + index / len(batches)) / options.epochs
+            fall = (1 + math.cos(math.pi * done)) / 2
+            optimizer.param_groups[0]["lr"] = options.learning_rate * (
+                options.final_rate + (1 - options.final_rate) * fall
+            )
             optimizer.zero_grad(set_to_none=True)
-            loss(index).backward()
+            loss(*batch).backward()
             optimizer.step()
-            done += 1
         if epoch % options.validate_every and epoch != options.epochs:
             continue
         network.eval()
