@@ -1,4 +1,4 @@
-"""A model-free driver: what a soft actor-critic policy sees, its network, and the agent that drives with it.
+"""A model-free driver: what a soft actor-critic policy sees, and the agent that drives with it.
 
 Training is in :mod:`dto_agents.rc_car.sac_training`; here is no reinforcement learning and no library for it.
 """
@@ -6,19 +6,18 @@ Training is in :mod:`dto_agents.rc_car.sac_training`; here is no reinforcement l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dto_agents import zoo
+from dto_agents.actor import Policy, read_policy
 from dto_agents.simple import state_of
 from dto_envs.rc_car.env import ACTIONS, POSE, VELOCITY
 from dto_envs.rc_car.manoeuvre import CANS, TARGET, TARGET_TIME, WAY_POINT, WAY_POINT_TIME
 
 KIND = "rc-car-sac"
 FEATURES = 24
-BATCH = 64  # rows of one evaluation of the network, so that an episode's actions do not depend on its neighbours
 OMEGA_SCALE = 5.0  # rad/s
 
 
@@ -64,32 +63,6 @@ def _from_car(pose: np.ndarray, place: np.ndarray) -> np.ndarray:
     return np.stack(seen, axis=1)
 
 
-@dataclass(frozen=True, eq=False)
-class Policy:
-    """The mean of a soft actor-critic policy: a network with ReLU between layers and tanh at its end.
-
-    Attributes:
-        weights: (out, in) float32 of every layer, first to last.
-        biases: (out,) float32 of every layer.
-    """
-
-    weights: tuple[np.ndarray, ...]
-    biases: tuple[np.ndarray, ...]
-
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Actions (B, 2) float32 in [-1, 1] of features (B, 24)."""
-        actions = np.empty((len(inputs), len(self.biases[-1])), dtype=np.float32)
-        for begin in range(0, len(inputs), BATCH):
-            part = inputs[begin : begin + BATCH]
-            values = np.zeros((BATCH, inputs.shape[1]), dtype=np.float32)
-            values[: len(part)] = part
-            for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-                values = values @ weight.T + bias
-                values = np.tanh(values) if layer == len(self.weights) - 1 else np.maximum(values, 0)
-            actions[begin : begin + BATCH] = values[: len(part)]
-        return actions
-
-
 class SacAgent:
     """Drives a manoeuvre with a trained policy, without exploring."""
 
@@ -111,16 +84,4 @@ def load_agent(entry: zoo.Entry, env_id: str) -> SacAgent:
     Raises:
         dto_agents.zoo.DamagedWeightsError: the file holds no such policy, or one trained for another environment.
     """
-    header, tensors = zoo.read(entry.path, KIND)
-    if header.get("env_id") != env_id:
-        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {header.get('env_id')}, not for {env_id}")
-    layers = range(len(tensors) // 2)
-    try:
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        policy = Policy(tuple(arrays[f"weight{i}"] for i in layers), tuple(arrays[f"bias{i}"] for i in layers))
-        sizes = policy.weights[0].shape[1], len(policy.biases[-1])
-    except (KeyError, IndexError) as error:
-        raise zoo.DamagedWeightsError(f"{entry.path} lacks layers of a policy: {error!r}") from error
-    if sizes != (FEATURES, 2):
-        raise zoo.DamagedWeightsError(f"{entry.path} maps {sizes[0]} features to {sizes[1]} actions, not 24 to 2")
-    return SacAgent(policy)
+    return SacAgent(read_policy(entry, KIND, env_id, features=FEATURES, actions=2))

@@ -8,13 +8,15 @@ import pytest
 
 import dto_envs  # noqa: F401
 from dto_agents import zoo
+from dto_agents.actor import BATCH, Policy
 from dto_agents.catalogue import make_agent, members
-from dto_agents.rc_car.sac import BATCH, FEATURES, Policy, SacAgent, features, load_agent
+from dto_agents.rc_car.sac import FEATURES, SacAgent, features, load_agent
 from dto_envs.rc_car.manoeuvre import TARGET
 
 pytest.importorskip("stable_baselines3")
-from dto_agents.rc_car.sac_training import ROOM, ManoeuvreFeatures, SacRecipe, _export, train_sac  # noqa: E402
+from dto_agents.rc_car.sac_training import ROOM, ManoeuvreFeatures, SacRecipe, train_sac  # noqa: E402
 from dto_agents.rc_car.sac_training import test_policy as try_policy  # noqa: E402
+from dto_agents.soft_actor_critic import export  # noqa: E402
 
 ENV = "dto/RCCarParking-v0"
 TINY = SacRecipe(steps=96, environments=4, updates=1, warmup=20, width=8, depth=1, batch_size=8, tests=3)
@@ -125,7 +127,7 @@ def test_an_exported_policy_acts_as_the_library_does():
     )
     inputs = np.random.default_rng(0).normal(size=(5, FEATURES)).astype(np.float32)
     expected, _ = model.predict(inputs, deterministic=True)
-    np.testing.assert_allclose(_export(model.policy.actor)(inputs), expected, atol=2e-3)
+    np.testing.assert_allclose(export(model.policy.actor)(inputs), expected, atol=2e-3)
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path):
