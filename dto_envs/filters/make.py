@@ -8,16 +8,17 @@ from typing import Any
 from dto_envs.actions import ActionLayout
 from dto_envs.filters.base import ActionFilter
 
-FILTERS = ("clipping", "penalty", "projection", "static-q")
+FILTERS = ("clipping", "penalty", "projection", "tracking", "static-q")
 
 
 def make_filter(name: str, layout: ActionLayout, **options: Any) -> ActionFilter:
     """Build a filter that has nothing to learn.
 
     Args:
-        name: "clipping", "penalty", "projection" or "static-q".
+        name: "clipping", "penalty", "projection", "tracking" or "static-q".
         layout: what the actions mean; brings the parameters that are not given.
-        options: ``bound`` for all of them, ``parameters`` for the penalty, ``alpha`` for static Q.
+        options: ``bound`` for all of them, ``parameters`` for the penalty, ``alpha`` for static Q and tracking,
+            ``weight`` for tracking.
 
     Raises:
         ValueError: there is no such filter; the message names the nearest.
@@ -34,6 +35,10 @@ def make_filter(name: str, layout: ActionLayout, **options: Any) -> ActionFilter
         from dto_envs.filters.projection import Projection
 
         return Projection(layout, **options)
+    if name == "tracking":
+        from dto_envs.filters.tracking import Tracking
+
+        return Tracking(layout, **options)
     if name == "static-q":
         from dto_envs.filters.dto import DTOLayer, StaticQ
 

@@ -22,6 +22,7 @@ class Projection:
         """Project under ``layout``; ``bound`` as :func:`dto_envs.filters.limits.symmetric_pair`, None = layout's."""
         self.layout = layout
         self.bound = bound
+        self.alpha = 0.0
         check_bound(layout, bound)
 
     def __call__(self, chunk: Any, previous: Any | None = None) -> Any:
@@ -35,17 +36,22 @@ class Projection:
         trajectory = list(self.layout.trajectory)
         limits = self._limits(horizon, last is not None)
         lower, upper = (apart(limit[None], batch) for limit in limits)
+        metric, wanted = self.metric(horizon), apart(wide[:, :, trajectory], batch)
         solution = boxqp.solve(
-            np.eye(horizon)[None],
-            apart(wide[:, :, trajectory], batch),
+            (np.eye(horizon) if metric is None else metric)[None],
+            wanted if metric is None else metric @ wanted,
             lower,
             upper,
-            alpha=0.0,
+            alpha=self.alpha,
             trajectory=(0,),
             previous=None if last is None else last[:, trajectory].reshape(-1, 1),
         )
         wide[:, :, trajectory] = solution.actions.reshape(batch, len(trajectory), horizon).transpose(0, 2, 1)
         return round_within(wide, chunk.dtype, *limits, trajectory, last)
+
+    def metric(self, horizon: int) -> np.ndarray | None:
+        """W (T, T), positive definite, of the distance ``(y - a)' W (y - a)`` in each dimension; None for Euclid's."""
+        return None
 
     def _torch(self, chunk: Any, previous: Any | None) -> Any:
         import torch
@@ -62,12 +68,14 @@ class Projection:
         horizon = chunk.shape[1]
         wanted = chunk[:, :, trajectory].double().transpose(1, 2).reshape(-1, horizon, 1)
         lower, upper = (apart(b[None], chunk.shape[0]) for b in self._limits(horizon, last is not None))
+        metric = self.metric(horizon)
+        quadratic = torch.as_tensor(np.eye(horizon) if metric is None else metric, device=chunk.device)
         actions = solve(
-            torch.eye(horizon, dtype=torch.float64, device=chunk.device)[None],
-            wanted,
+            quadratic[None],
+            wanted if metric is None else quadratic @ wanted,
             torch.as_tensor(lower, device=chunk.device),
             torch.as_tensor(upper, device=chunk.device),
-            alpha=0.0,
+            alpha=self.alpha,
             trajectory=(0,),
             previous=None if last is None else last[:, trajectory].reshape(-1, 1),
         )

@@ -14,7 +14,7 @@ from dto_envs.actions import PenaltyParameters, plain_layout
 from dto_envs.filters import FILTERS, ActionFilter, InfeasibleLimitsError, make_filter, violation
 from dto_envs.registry import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
 
-EXACT = ("clipping", "projection", "static-q")
+EXACT = ("clipping", "projection", "tracking", "static-q")
 
 
 def chunk_of(layout, seed=0, batch=3, horizon=15):
