@@ -20,7 +20,7 @@ from dto_envs.iiwa.env import ELAPSED, STATE
 from dto_envs.iiwa.model import goal_torque
 
 ENV_ID = "dto/IiwaReach-v0"
-LEARNED = ("iiwa-qrnet", "iiwa-mlp")
+LEARNED = ("iiwa-qrnet", "iiwa-qrnet-wide", "iiwa-mlp")
 
 
 class NetworkAgent:
