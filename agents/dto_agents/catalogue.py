@@ -20,7 +20,9 @@ from dto_envs.registry import row
 
 # The DLM paper's architectures, trained on its tasks and on more; their folders in the zoo lack the "planar-".
 PLANAR = tuple(f"planar-{kind}{size}" for size in ("", "-large") for kind in ("nn", "nnm", "mdr", "cvx", "dlm"))
-TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac", "iiwa-qrnet", "iiwa-mlp", *PLANAR)
+# QRnet from the default starts and from those of side 2, the plain network, and a model-free one.
+IIWA = ("iiwa-qrnet", "iiwa-qrnet-wide", "iiwa-mlp", "iiwa-sac")
+TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac", *IIWA, *PLANAR)
 # Agents of one task that are not trained; called with ``env_id``, they refuse the others.
 TASK_AGENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -277,7 +279,11 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
         from dto_agents.rc_car.sac import load_agent
 
         return load_agent(zoo.find_member(name, env_id, member, weights), env_id)
-    if name in ("iiwa-qrnet", "iiwa-mlp"):
+    if name == "iiwa-sac":
+        from dto_agents.iiwa.sac import load_agent as load_model_free
+
+        return load_model_free(zoo.find_member(name, env_id, member, weights), env_id)
+    if name in IIWA:
         from dto_agents.iiwa.agents import load_agent as load_iiwa
 
         return load_iiwa(name, zoo.find_member(name, env_id, member, weights), env_id)

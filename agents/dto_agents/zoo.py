@@ -81,7 +81,7 @@ def list_members(agent: str, env_id: str, root: Path | None = None) -> tuple[Ent
         if (match := re.fullmatch(r"seed(\d+)\.safetensors", path.name))
     }
     if not found:
-        source = "" if agent == "rc-car-sac" else " --data DEMONSTRATIONS"
+        source = "" if agent.endswith("-sac") else " --data DEMONSTRATIONS"
         source += " --base WEIGHTS" if agent.endswith("-refine") else ""
         source += " --episodes 400" if agent.endswith("-large") else ""
         raise MissingWeightsError(

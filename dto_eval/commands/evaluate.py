@@ -31,7 +31,8 @@ class EvaluateOptions:
     """Agent. For most tasks: expert, random, hold. For RoboMimic's tasks and Push-T: base (the diffusion policy), leto,
     lstm-gmm, or the diffusion policy behind a filter: clipping, penalty, projection, static-q, matrix, matrix-refine,
     diffog, diffog-refine, residual. For the RC car: rc-car-plan, rc-car-mpc, rc-car-sac. For the iiwa: iiwa-qrnet,
-    iiwa-mlp, iiwa-lqr, iiwa-optimal, iiwa-replay. For planar pushing: miqp, planar-blind, planar-other and, with
+    iiwa-qrnet-wide, iiwa-mlp, iiwa-sac, iiwa-lqr, iiwa-optimal, iiwa-replay.
+    For planar pushing: miqp, planar-blind, planar-other and, with
     --obs-type image, planar-nn, planar-nnm, planar-mdr, planar-cvx, planar-dlm, each also with -large behind its name
     (learned from more tasks). Or module:Class for your own. With --base or --filter it is only the name that reports
     show."""

@@ -32,7 +32,9 @@ class Train:
         "rc-car-dynamics",
         "rc-car-sac",
         "iiwa-qrnet",
+        "iiwa-qrnet-wide",
         "iiwa-mlp",
+        "iiwa-sac",
         "nn",
         "nnm",
         "mdr",
@@ -42,7 +44,8 @@ class Train:
     """What to train: a policy (diffusion, leto, lstm-gmm), a filter, the model of an RC car that its planners use
     (rc-car-dynamics), a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data;
     stopped with Ctrl-C it writes the best policy so far, and cannot go on), or a controller of the iiwa (iiwa-qrnet,
-    iiwa-mlp), or one of the networks that push objects as a video shows (nn, nnm, mdr, cvx, dlm; evaluated as
+    iiwa-mlp; iiwa-qrnet-wide from starts of side 2; iiwa-sac by trial and error, as rc-car-sac), or one of the
+    networks that push objects as a video shows (nn, nnm, mdr, cvx, dlm; evaluated as
     planar-nn and so on). The -refine filters learn from the trained policy's own chunks."""
     env: str = "dto/PushT-v0"
     """Environment id."""
@@ -53,8 +56,8 @@ class Train:
     seed: int = 42
     """Training seed: initial weights, batches, and which demonstrations are used."""
     steps: int | None = None
-    """Optimiser steps, of rc-car-sac environment steps, of planar pushing steps on each loss; by default what the
-    environment's recipe says."""
+    """Optimiser steps, of rc-car-sac and iiwa-sac environment steps, of planar pushing steps on each loss; by default
+    what the environment's recipe says."""
     episodes: int | None = None
     """How many demonstrations to use, drawn by the seed; by default 90 for Push-T and all for other tasks. Of
     planar pushing, how many of the file's extra tasks to learn from beside the training set; none by default."""

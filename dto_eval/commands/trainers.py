@@ -146,6 +146,17 @@ def train_arm_controller(options: Train, console: Console) -> Path:
     )
 
 
+def train_model_free_arm(options: Train, console: Console) -> Path:
+    """A controller of the iiwa by trial and error."""
+    from dto_agents.iiwa.agents import ENV_ID
+    from dto_agents.iiwa.sac_training import RECIPE, train_sac
+
+    _require_env(options, ENV_ID)
+    recipe = _adapted(RECIPE, options)
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train_sac(recipe, seed=options.seed, root=options.out, report=report)
+
+
 def train_planar_network(options: Train, console: Console) -> Path:
     """A network that pushes objects as a video shows, from the expert's plans."""
     from dto_agents.planar.learning import ENV_ID, Recipe, stages, train_network
@@ -176,7 +187,9 @@ TRAINERS: Mapping[str, Trainer] = MappingProxyType(
         ),
         "rc-car-sac": Trainer(train_car_driver, ("steps",)),
         "iiwa-qrnet": Trainer(train_arm_controller, ("data", "epochs")),
+        "iiwa-qrnet-wide": Trainer(train_arm_controller, ("data", "epochs")),
         "iiwa-mlp": Trainer(train_arm_controller, ("data", "epochs")),
+        "iiwa-sac": Trainer(train_model_free_arm, ("steps",)),
         **{name: Trainer(train_planar_network, _POLICY) for name in _PLANAR},
     }
 )
