@@ -1,0 +1,34 @@
+"""A suite's runs: played once, read ever after, left out where nothing is trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from dto_eval.suites import SuiteOptions
+from dto_eval.suites.runs import Planned, Runs
+
+
+def test_a_run_is_played_once_and_read_afterwards(tmp_path, monkeypatch):
+    planned = Planned("dto/PushT-v0", "hold", 2)
+    first = Runs(SuiteOptions(out=tmp_path)).get(planned)
+    assert first is not None and first.episodes == 2
+    assert first.run.path == tmp_path / "runs" / "PushT" / "hold-2"
+
+    monkeypatch.setattr("dto_eval.evaluate.shard_player", None)  # nothing may be played again
+    runs = Runs(SuiteOptions(out=tmp_path))
+    again = runs.get(planned)
+    assert again is not None and again.summary == first.summary
+    assert runs.get(planned) is again
+
+
+def test_options_have_folders_of_their_own():
+    plain = Planned("dto/Square-v0", "diffog", 300)
+    swept = Planned("dto/Square-v0", "diffog", 300, {"bound": 0.05, "alpha": 1.0})
+    assert str(plain.folder) == "Square/diffog-300"
+    assert str(swept.folder) == "Square/diffog-alpha1-bound0.05-300"
+
+
+def test_what_is_not_trained_is_left_out(tmp_path):
+    assert Runs(SuiteOptions(out=tmp_path, weights=tmp_path)).get(Planned("dto/PushT-v0", "base", 2)) is None
+    with pytest.raises(ValueError, match="there is no agent 'nobody'"):
+        Runs(SuiteOptions(out=tmp_path)).get(Planned("dto/PushT-v0", "nobody", 2))
