@@ -14,7 +14,7 @@ def test_a_run_is_played_once_and_read_afterwards(tmp_path, monkeypatch):
     assert first is not None and first.episodes == 2
     assert first.run.path == tmp_path / "runs" / "PushT" / "hold-2"
 
-    monkeypatch.setattr("dto_eval.evaluate.shard_player", None)  # nothing may be played again
+    monkeypatch.setattr("dto_eval.evaluate.shard_player", lambda *_: pytest.fail("played again"))
     runs = Runs(SuiteOptions(out=tmp_path))
     again = runs.get(planned)
     assert again is not None and again.summary == first.summary
