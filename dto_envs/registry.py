@@ -37,6 +37,11 @@ class EnvRow:
         shard_size: inits per shard in an evaluation; part of the protocol, as batches are.
         extra: the optional dependency group that it needs, or None for the core.
         render_qualities: the values of its keyword ``render_quality``, the default first; empty if it has none.
+        portable_images: True where images are drawn by arithmetic alone, the same on every machine, so that boards
+            admit agents that see them.
+        least_success: the smallest score that an episode with success can have.
+        object_sets: the values of its keyword ``object_set``, None, for objects drawn by the seed, left out.
+        force_layout: what an action means with ``feed_forward=True``; None where the environment has no such keyword.
     """
 
     id: str
@@ -49,6 +54,10 @@ class EnvRow:
     shard_size: int = 25
     extra: str | None = None
     render_qualities: tuple[str, ...] = ()
+    portable_images: bool = False
+    least_success: float = 1.0
+    object_sets: tuple[str, ...] = ()
+    force_layout: ActionLayout | None = None
 
 
 # Table IX of the DiffOG paper: bound 0.1 and alpha 4 on normalised velocities; Table XI: the penalty's parameters.
@@ -149,6 +158,16 @@ PLANAR_LAYOUT = ActionLayout(
     scale=(0.45,) * 4,
 )
 
+# Positions, and the forces in N that the fingers add: positions are the trajectory, forces pass filters untouched.
+PLANAR_FORCE_LAYOUT = replace(
+    PLANAR_LAYOUT,
+    names=PLANAR_LAYOUT.names + ("finger0_fx", "finger0_fy", "finger1_fx", "finger1_fy"),
+    low=PLANAR_LAYOUT.low + (-68.0,) * 4,
+    high=PLANAR_LAYOUT.high + (68.0,) * 4,
+    units=PLANAR_LAYOUT.units + ("N",) * 4,
+    scale=PLANAR_LAYOUT.scale + (68.0,) * 4,
+)
+
 
 def _robomimic(task: str, *, layout: ActionLayout = ROBOMIMIC_LAYOUT, horizon: int = 400) -> EnvRow:
     return EnvRow(
@@ -198,6 +217,10 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
                 horizon=5,
                 headline="score",
                 shard_size=50,
+                portable_images=True,
+                least_success=0.2,  # 1 / (1 + 4 cm^2)
+                object_sets=("train", "fine-tune", "test", "family", "omnipush"),
+                force_layout=PLANAR_FORCE_LAYOUT,
             ),
             EnvRow(
                 id="dto/IiwaReach-v0",

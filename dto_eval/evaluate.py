@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import sys
 import time
@@ -12,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 from rich.console import Console
 
 from dto_agents import catalogue, zoo
@@ -22,6 +20,7 @@ from dto_eval.progress import EvaluationProgress
 from dto_eval.provenance import differences, provenance
 from dto_eval.records import Member, Protocol, Run
 from dto_eval.run_folder import FinishedRun, RunFolder, open_run
+from dto_eval.settings import Settings, env_spec, settings_of
 from dto_eval.shards import Shard, plan
 
 
@@ -56,8 +55,10 @@ def resolve_protocol(
     first_init: int = 100_000,
     seed: int = 0,
     run_out: bool = False,
-    obs_type: str = "state",
+    obs_type: str | None = None,
     render_quality: str = "default",
+    object_set: str | None = None,
+    feed_forward: bool = False,
 ) -> Protocol:
     """Turn the choices of a command line into everything that fixes a run's numbers; simulates nothing.
 
@@ -72,15 +73,21 @@ def resolve_protocol(
         first_init: reset seed of the first init.
         seed: seed of the agents' randomness.
         run_out: step on to the horizon after success.
-        obs_type: what the agent observes: ``state``, ``image`` or ``state_image``.
+        obs_type: what the agent observes: ``state``, ``image`` or ``state_image``; None for what its base looks at.
         render_quality: how images are drawn: ``default``, or ``fast`` where the environment knows it.
+        object_set: the frozen objects of this name, None for those that seeds draw.
+        feed_forward: whether actions carry forces after positions.
 
     Raises:
         ValueError: an unknown environment, agent, base or filter, or an option that does not fit; one line.
         dto_agents.zoo.MissingWeightsError: the agent has not been trained for this environment.
     """
-    row = registry.row(env_id)
     composition = catalogue.compose(agent, base=base, filter=filter)
+    seen = obs_type or catalogue.observes(composition.base)
+    settings = Settings(seen, render_quality, object_set, feed_forward)
+    row = settings.check(env_id)
+    if feed_forward:
+        catalogue.check_forces(composition.base)
     if filter_options and composition.filter is None:
         raise ValueError(f"{' and '.join(filter_options)} given, but the agent has no filter to give it to")
     infos = catalogue.members(agent, env_id, base=base, filter=filter, weights=weights)
@@ -88,7 +95,7 @@ def resolve_protocol(
     chosen = {**_trained_options(composition.filter, env_id, weights), **(filter_options or {})}
     return Protocol(
         env_id=env_id,
-        env_spec=env_spec(env_id, run_out=run_out, obs_type=obs_type, render_quality=render_quality),
+        env_spec=env_spec(env_id, settings, run_out=run_out),
         agent=agent or "+".join(part for part in (composition.base, composition.filter) if part),
         base=composition.base,
         filter=composition.filter,
@@ -123,28 +130,6 @@ def _trained_options(name: str | None, env_id: str, weights: Path | None) -> dic
         if values and (value := values.pop()) is not None:
             options[option] = value
     return options
-
-
-def env_spec(env_id: str, *, run_out: bool = False, obs_type: str = "state", render_quality: str = "default") -> str:
-    """The serialised Gymnasium spec that a run makes its environments from; it names what is not the default.
-
-    Raises:
-        ValueError: a render quality that the environment does not know, or that is of no use without images.
-    """
-    if render_quality != "default":
-        if render_quality not in (known := registry.row(env_id).render_qualities):
-            choice = f"choose {' or '.join(known)}" if known else "its images are drawn in one way"
-            raise ValueError(f"{env_id} has no render quality {render_quality!r}; {choice}")
-        if obs_type == "state":
-            raise ValueError("a render quality is for images, which the agent does not get; add --obs-type image")
-    spec = copy.deepcopy(gymnasium.spec(env_id))
-    if run_out:
-        spec.kwargs["terminate_on_success"] = False
-    if obs_type != "state":
-        spec.kwargs["obs_type"] = obs_type
-    if render_quality != "default":
-        spec.kwargs["render_quality"] = render_quality
-    return spec.to_json()
 
 
 def resolve_filter_options(name: str | None, layout: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,6 +232,7 @@ def build_agent(protocol: Protocol, member: str, weights: Path | None = None) ->
         filter=protocol.filter,
         weights=weights,
         options=protocol.filter_options if protocol.filter else None,
+        feed_forward=settings_of(protocol).feed_forward,
     )
 
 

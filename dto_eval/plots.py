@@ -11,6 +11,7 @@ import numpy as np
 from dto_envs import registry
 from dto_eval.actions_file import EpisodeActions
 from dto_eval.run_folder import FinishedRun
+from dto_eval.settings import layout_of
 from dto_eval.summary import run_bound
 
 SUCCESS, DIFFERENCES, ACTIONS = "success.png", "differences.png", "actions.png"
@@ -48,7 +49,7 @@ def plot_differences(finished: FinishedRun) -> Path:
 
     Where there is a filter, also what the base policy proposed for the same steps.
     """
-    layout = registry.row(finished.run.protocol.env_id).layout
+    layout = layout_of(finished.run.protocol)
     bound = float(np.max(run_bound(finished)))
     entries = [finished.actions[key] for key in finished.episodes]
     commanded = [_largest_difference(entry.actions, layout) for entry in entries]
@@ -70,7 +71,7 @@ def plot_actions(finished: FinishedRun, dimensions: int = 3) -> Path:
 
     The episode is the one whose largest difference, before any filter, is the median of the run's.
     """
-    layout = registry.row(finished.run.protocol.env_id).layout
+    layout = layout_of(finished.run.protocol)
     keys = list(finished.episodes)
     wanted = [_wanted(finished.actions[key]) for key in keys]
     sizes = [_largest_difference(actions, layout) for actions in wanted]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dto_envs import registry
 from dto_envs.smoothness import VIOLATION_TOLERANCE, batch_metrics, motion_groups
 from dto_eval import statistics
 from dto_eval.run_folder import FinishedRun, Key
+from dto_eval.settings import layout_of
 
 SUMMARY_JSON, SUMMARY_MD = "summary.json", "summary.md"
 
@@ -34,12 +34,12 @@ _MOTION = ("peak_velocity", "peak_acceleration", "peak_jerk", "normalized_jerk",
 def run_bound(finished: FinishedRun) -> Any:
     """The limit that a run's actions are held against: its filter's bound, or the environment's where it has none."""
     protocol = finished.run.protocol
-    return protocol.filter_options.get("bound", registry.row(protocol.env_id).layout.bound)
+    return protocol.filter_options.get("bound", layout_of(protocol).bound)
 
 
 def episode_metrics(finished: FinishedRun) -> dict[str, np.ndarray]:
     """Smoothness columns of all episodes, in the order of ``finished.episodes``."""
-    layout = registry.row(finished.run.protocol.env_id).layout
+    layout = layout_of(finished.run.protocol)
     entries = [finished.actions[key] for key in finished.episodes]
     chunks = {entry.n_action_steps for entry in entries}
     # Where every action is a chunk of its own, no jump between chunks can be told from another difference.
@@ -190,7 +190,7 @@ def _motion_lines(summary: Mapping[str, Any]) -> list[str]:
 
 def _groups(finished: FinishedRun, columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """Means over episodes for every group of dimensions that share a unit; None where a figure is undefined."""
-    layout = registry.row(finished.run.protocol.env_id).layout
+    layout = layout_of(finished.run.protocol)
     groups: dict[str, dict[str, Any]] = {}
     for name, dimensions in motion_groups(layout).items():
         figures = {key: _mean(columns[f"{name}/{column}"]) for key, column in DIFFERENCES.items()}

@@ -16,10 +16,11 @@ from typing import Any
 from dto_agents import zoo
 from dto_agents.base import Agent, FilteredAgent
 from dto_agents.simple import HoldAgent, RandomAgent
+from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
-# The DLM paper's architectures, trained on its tasks and on more; their folders in the zoo lack the "planar-".
-PLANAR = tuple(f"planar-{kind}{size}" for size in ("", "-large") for kind in ("nn", "nnm", "mdr", "cvx", "dlm"))
+# The DLM paper's architectures, trained on its tasks and on more.
+PLANAR = tuple(f"{kind}{size}" for size in ("", "-large") for kind in ("nn", "nnm", "mdr", "cvx", "dlm"))
 # QRnet from the default starts and from those of side 2, the plain network, and a model-free one.
 IIWA = ("iiwa-qrnet", "iiwa-qrnet-wide", "iiwa-mlp", "iiwa-sac")
 TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac", *IIWA, *PLANAR)
@@ -34,6 +35,10 @@ TASK_AGENTS: Mapping[str, str] = MappingProxyType(
         "planar-other": "dto_agents.planar.network_agents:OtherPlanAgent",
     }
 )
+# Those that can say with what forces fingers push.
+PUSHING = ("expert", "miqp", *(name for name in PLANAR if not name.startswith("nn")))
+# Those that look at images; all others read the state.
+WATCHING = (*PLANAR, "planar-blind", "planar-other")
 # Agents that plan with learned dynamics, whose members are the networks; they refuse what is not an RC car.
 PLANNERS = ("rc-car-plan", "rc-car-mpc")
 # Environments whose experts are not scripted hands.
@@ -49,7 +54,7 @@ EXPERTS: Mapping[str, str] = MappingProxyType(
 # Environments in which standing still takes more than a constant.
 HOLD: Mapping[str, str] = MappingProxyType({"dto/IiwaReach-v0": "dto_agents.iiwa.holding:GravityAgent"})
 BASES = (*TRAINED_BASES, "expert", "random", "hold", *TASK_AGENTS, *PLANNERS)
-PLAIN_FILTERS = ("clipping", "penalty", "projection", "static-q")
+PLAIN_FILTERS = ("clipping", "penalty", "projection", "tracking", "static-q")
 LEARNED_FILTERS = ("matrix", "matrix-refine", "diffog", "diffog-refine", "residual")
 NAMES = (
     *("expert", "random", "hold", "base"),
@@ -123,6 +128,17 @@ def compose(name: str | None = None, *, base: str | None = None, filter: str | N
     return composition
 
 
+def observes(base: str) -> str:
+    """What a base policy looks at where nothing else is asked for: ``state`` or ``image``."""
+    return "image" if base in WATCHING else "state"
+
+
+def check_forces(base: str) -> None:
+    """Raise ValueError where a base policy cannot say with what forces fingers push; one's own classes may."""
+    if base not in PUSHING and ":" not in base:
+        raise ValueError(f"{base!r} plans no forces; leave out --feed-forward, or choose from {', '.join(PUSHING)}")
+
+
 def members(
     name: str | None,
     env_id: str,
@@ -176,6 +192,7 @@ def make_agent(
     filter: str | None = None,
     weights: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    feed_forward: bool = False,
 ) -> Agent:
     """Build an agent.
 
@@ -187,6 +204,7 @@ def make_agent(
         filter: see :func:`compose`.
         weights: see :func:`members`.
         options: keyword arguments of the filter, such as ``bound`` and ``alpha``.
+        feed_forward: whether actions carry forces after positions.
 
     Returns:
         The base itself where there is no filter, else a :class:`dto_agents.base.FilteredAgent`.
@@ -195,13 +213,19 @@ def make_agent(
         ValueError: unknown names, options without a filter, or options that the filter does not know.
     """
     composition = compose(name, base=base, filter=filter)
-    layout = row(env_id).layout
+    layout = row(env_id).force_layout if feed_forward else row(env_id).layout
+    if layout is None:
+        raise ValueError(f"{env_id} takes no forces")
+    if feed_forward:
+        check_forces(composition.base)
     if options and composition.filter is None:
         raise ValueError(f"filter options {', '.join(options)} were given, but the agent has no filter")
-    agent = _make_base(composition.base, env_id, member, weights)
+    agent = _make_base(composition.base, env_id, member, weights, feed_forward)
     if composition.filter is None:
         return agent
-    action_filter = make_action_filter(composition.filter, env_id, member, weights=weights, options=options)
+    action_filter = make_action_filter(
+        composition.filter, env_id, member, weights=weights, options=options, layout=layout
+    )
     return FilteredAgent(agent, action_filter, layout)
 
 
@@ -212,12 +236,21 @@ def make_action_filter(
     *,
     weights: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    layout: ActionLayout | None = None,
 ) -> Any:
-    """Build an action filter by name for the layout of ``env_id``; arguments as in :func:`make_agent`."""
+    """Build an action filter by name; arguments as in :func:`make_agent`.
+
+    The layout is that of ``env_id`` where none is given.
+
+    Raises:
+        ValueError: options that the filter does not know, or a learned filter for another layout than it has learned.
+    """
     options = dict(options or {})
-    layout = row(env_id).layout
+    layout = layout or row(env_id).layout
     try:
         if name in LEARNED_FILTERS:
+            if layout != row(env_id).layout:
+                raise ValueError(f"filter {name!r} has not learned actions that carry forces; leave out --feed-forward")
             from dto_agents.diffog.policy import load_filter
 
             return load_filter(zoo.find_member(name, env_id, member, weights), env_id, **options)
@@ -253,16 +286,16 @@ def _list_entries(part: str, env_id: str, weights: Path | None) -> tuple[zoo.Ent
         from dto_agents.rc_car.members import list_networks
 
         return list_networks(part, env_id, weights)
-    return zoo.list_members(part.removeprefix("planar-"), env_id, weights)
+    return zoo.list_members(part, env_id, weights)
 
 
-def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Agent:
+def _make_base(name: str, env_id: str, member: str, weights: Path | None, feed_forward: bool = False) -> Agent:
     if name == "random":
         return RandomAgent(env_id)
     if name == "hold":
         return _make_own(HOLD[env_id], env_id) if env_id in HOLD else HoldAgent(env_id)
     if name == "expert" and env_id in EXPERTS:
-        return _make_own(EXPERTS[env_id], env_id)
+        return _make_own(EXPERTS[env_id], env_id, feed_forward)
     if name == "expert":
         from dto_agents.experts import make_expert
 
@@ -290,23 +323,27 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None) -> Age
     if name in PLANAR:
         from dto_agents.planar.network_agents import load_agent as load_planar
 
-        return load_planar(name, zoo.find_member(name.removeprefix("planar-"), env_id, member, weights), env_id)
+        return load_planar(name, zoo.find_member(name, env_id, member, weights), env_id, feed_forward=feed_forward)
     if name in TRAINED_BASES:
         from dto_agents.recurrent.policy import load_policy as load_recurrent
 
         return load_recurrent(name, zoo.find_member(name, env_id, member, weights), env_id)
-    return _make_own(TASK_AGENTS.get(name, name), env_id)
+    return _make_own(TASK_AGENTS.get(name, name), env_id, feed_forward)
 
 
-def _make_own(location: str, env_id: str) -> Agent:
+def _make_own(location: str, env_id: str, feed_forward: bool = False) -> Agent:
     build = load_class(location)
     try:
-        takes_env_id = "env_id" in inspect.signature(build).parameters
-        agent = build(env_id=env_id) if takes_env_id else build()
+        taken = inspect.signature(build).parameters
+        given: dict[str, Any] = {"env_id": env_id} if "env_id" in taken else {}
+        if feed_forward and "feed_forward" not in taken:
+            raise ValueError(f"{location!r} plans no forces: its constructor takes no feed_forward")
+        given |= {"feed_forward": True} if feed_forward else {}
+        agent = build(**given)
     except TypeError as error:
         raise ValueError(
             f"cannot build {location!r}: {error}; its constructor is called with env_id=... if it takes that, "
-            "else with nothing"
+            "and with feed_forward=True in runs with forces"
         ) from error
     missing = [method for method in ("reset", "act") if not callable(getattr(agent, method, None))]
     if missing:

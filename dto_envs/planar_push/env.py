@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from dto_envs.planar_push.constants import FINGERS, KEYFRAMES, MAX_FORCE, SUCCESS_LOSS, VIDEO_SIZE
+from dto_envs.planar_push.constants import FINGERS, KEYFRAMES, SUCCESS_LOSS, VIDEO_SIZE
 from dto_envs.planar_push.observations import SCENE_SIZE, STATE_SIZE, observe_scene, observe_task
 from dto_envs.planar_push.physics import Physics, World, trajectory_loss
 from dto_envs.planar_push.tasks import Task, make_task, random_task, task_set
 from dto_envs.planar_push.video import task_video
-from dto_envs.registry import PLANAR_LAYOUT
+from dto_envs.registry import PLANAR_FORCE_LAYOUT, PLANAR_LAYOUT
 
 if TYPE_CHECKING:
     from dto_envs.planar_push.drawing import Painter, Window
 
 OBS_TYPES = ("state", "image", "state_image")
-FORCE_NAMES = tuple(f"finger{finger}_f{axis}" for finger in range(FINGERS) for axis in "xy")
-
-# With feed-forward forces: positions are the trajectory, forces pass filters untouched.
-FORCE_LAYOUT = replace(
-    PLANAR_LAYOUT,
-    names=PLANAR_LAYOUT.names + FORCE_NAMES,
-    low=PLANAR_LAYOUT.low + (-MAX_FORCE,) * len(FORCE_NAMES),
-    high=PLANAR_LAYOUT.high + (MAX_FORCE,) * len(FORCE_NAMES),
-    units=PLANAR_LAYOUT.units + ("N",) * len(FORCE_NAMES),
-    scale=PLANAR_LAYOUT.scale + (MAX_FORCE,) * len(FORCE_NAMES),
-)
 
 
 class PlanarPushEnv(gymnasium.Env):
@@ -103,7 +91,7 @@ class PlanarPushEnv(gymnasium.Env):
         self.object_set = object_set
         self.feed_forward = feed_forward
         self.physics = _physics(physics or {})
-        self.action_layout = FORCE_LAYOUT if feed_forward else PLANAR_LAYOUT
+        self.action_layout = PLANAR_FORCE_LAYOUT if feed_forward else PLANAR_LAYOUT
         low, high = (np.array(limit, dtype=np.float32) for limit in (self.action_layout.low, self.action_layout.high))
         self.action_space = spaces.Box(low, high, dtype=np.float32)
         self.observation_space = _observation_space(obs_type)

@@ -22,8 +22,9 @@ from dto_eval.boards.guard import (
     check_values,
     printable,
 )
-from dto_eval.evaluate import env_spec, resolve_filter_options
+from dto_eval.evaluate import resolve_filter_options
 from dto_eval.records import Episode, Protocol, Provenance
+from dto_eval.settings import OBS_TYPES, Settings, env_spec, settings_of
 from dto_eval.shards import plan
 
 FIRST_INIT = 100_000
@@ -101,8 +102,10 @@ def check_records(protocol: Protocol, episodes: Mapping[Key, Episode], entry: En
             raise RefusedError(f"{where} went on after its success; episodes on the boards end there")
         if not episode.success_once and episode.steps < entry.horizon:
             raise RefusedError(f"{where} ended after {episode.steps} steps without success, before the horizon")
-        if episode.success_once and episode.score < 1:
-            raise RefusedError(f"{where} succeeded with a score of {episode.score}, which is below 1")
+        if episode.success_once and episode.score < entry.least_success:
+            raise RefusedError(
+                f"{where} succeeded with a score of {episode.score}, which is below {entry.least_success:g}"
+            )
         if not entry.graded and episode.score != float(episode.success_once):
             raise RefusedError(f"{where} has score {episode.score}, which is not its success")
         reported = (episode.filter_unresolved, episode.policy_ms, episode.filter_ms, episode.wall_s)
@@ -175,15 +178,31 @@ def provenance_flags(provenance: Provenance) -> tuple[str, ...]:
     return ("uncommitted changes",) if provenance.git_dirty else ()
 
 
+def board_settings(protocol: Protocol) -> Settings:
+    """What the boards take over from a run's choices: only what its agent observed.
+
+    Raises:
+        RefusedError: a spec that cannot be read, or choices that rows of one board may not differ in.
+    """
+    try:
+        chosen = settings_of(protocol)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(f"env_spec cannot be read: {printable(str(error))}") from error
+    if chosen.obs_type not in OBS_TYPES:
+        raise RefusedError(f"obs_type is {printable(chosen.obs_type)}; it is one of {', '.join(OBS_TYPES)}")
+    if chosen.obs_type != "state" and not row(protocol.env_id).portable_images:
+        raise RefusedError("the agent observed images, which differ from one OpenGL to the next; boards are of states")
+    if chosen.object_set is not None:
+        raise RefusedError(f"the objects were those of {printable(chosen.object_set)}; on the boards seeds draw them")
+    if chosen.feed_forward:
+        raise RefusedError("the actions carried forces; boards are of positions alone")
+    return Settings(obs_type=chosen.obs_type)
+
+
 def _check_env_spec(protocol: Protocol) -> None:
     """The run's environment must be the registered one; a spec could name any code and any wrapper."""
-    try:
-        theirs = json.loads(protocol.env_spec)
-    except (ValueError, RecursionError) as error:
-        raise RefusedError("env_spec is not JSON") from error
-    if isinstance(theirs, dict) and isinstance(theirs.get("kwargs"), dict) and "obs_type" in theirs["kwargs"]:
-        raise RefusedError("the agent observed images, which differ from one OpenGL to the next; boards are of states")
-    ours = json.loads(env_spec(protocol.env_id))
+    settings = board_settings(protocol)
+    theirs, ours = json.loads(protocol.env_spec), json.loads(env_spec(protocol.env_id, settings))
     if theirs != ours:
         keys = [key for key in ours if not isinstance(theirs, dict) or theirs.get(key) != ours[key]]
         raise RefusedError(

@@ -13,12 +13,14 @@ import numpy as np
 from dto_envs.registry import row
 from dto_eval import pool
 from dto_eval.boards import evidence
+from dto_eval.boards.checks import board_settings
 from dto_eval.boards.evidence import Key, grid_step, to_grid
 from dto_eval.boards.guard import RefusedError, printable
 from dto_eval.boards.submit import read_finished, read_submission
-from dto_eval.evaluate import env_spec, resolve_protocol, shard_player
+from dto_eval.evaluate import resolve_protocol, shard_player
 from dto_eval.records import Episode, Protocol
 from dto_eval.rollout import Rollout
+from dto_eval.settings import env_spec
 from dto_eval.shards import Shard, plan
 
 
@@ -95,7 +97,8 @@ def verify(
     Raises:
         RefusedError: the agent cannot be built here as it was, or names code that was not allowed to run.
     """
-    protocol = recorded.protocol.model_copy(update={"env_spec": env_spec(recorded.protocol.env_id)})
+    spec = env_spec(recorded.protocol.env_id, board_settings(recorded.protocol))
+    protocol = recorded.protocol.model_copy(update={"env_spec": spec})
     check_agent(protocol, weights, run_own_code)
     shards = sample_shards(protocol, episodes, seed)
     setup = partial(shard_player, protocol, weights)

@@ -29,18 +29,17 @@ class EvaluateOptions:
     """Environment id."""
     agent: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: diffog)")] = None
     """Agent. For most tasks: expert, random, hold. For RoboMimic's tasks and Push-T: base (the diffusion policy), leto,
-    lstm-gmm, or the diffusion policy behind a filter: clipping, penalty, projection, static-q, matrix, matrix-refine,
-    diffog, diffog-refine, residual. For the RC car: rc-car-plan, rc-car-mpc, rc-car-sac. For the iiwa: iiwa-qrnet,
+    lstm-gmm, or the diffusion policy behind a filter: clipping, penalty, projection, tracking, static-q, matrix,
+    matrix-refine, diffog, diffog-refine, residual. For the RC car: rc-car-plan, rc-car-mpc, rc-car-sac. For the iiwa: iiwa-qrnet,
     iiwa-qrnet-wide, iiwa-mlp, iiwa-sac, iiwa-lqr, iiwa-optimal, iiwa-replay.
-    For planar pushing: miqp, planar-blind, planar-other and, with
-    --obs-type image, planar-nn, planar-nnm, planar-mdr, planar-cvx, planar-dlm, each also with -large behind its name
-    (learned from more tasks). Or module:Class for your own. With --base or --filter it is only the name that reports
-    show."""
+    For planar pushing: miqp, planar-blind, planar-other, nn, nnm, mdr,
+    cvx, dlm, the last five also with -large behind their names (learned from more tasks). Or module:Class for your own.
+    With --base or --filter it is only the name that reports show."""
     base: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
     """Base policy, to be combined with --filter: diffusion, or any agent above that is not itself one with a filter."""
     filter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
-    """Action filter behind the base policy: clipping, penalty, projection, static-q, matrix, matrix-refine, diffog,
-    diffog-refine, residual, or module:Class."""
+    """Action filter behind the base policy: clipping, penalty, projection, tracking, static-q, matrix, matrix-refine,
+    diffog, diffog-refine, residual, or module:Class."""
     bound: Annotated[
         tuple[float, ...] | None, arg(metavar="FLOAT [FLOAT ...]", help_behavior_hint="(default: the environment's)")
     ] = None
@@ -56,12 +55,18 @@ class EvaluateOptions:
     """Reset seed of each member's first episode; the next ones follow it."""
     seed: int = 0
     """Seed of the agent's randomness."""
-    obs_type: Literal["state", "image", "state_image"] = "state"
+    obs_type: Annotated[
+        Literal["state", "image", "state_image"] | None, arg(help_behavior_hint="(default: what the agent looks at)")
+    ] = None
     """What the agent observes. Images need OpenGL where the environment does. They are drawn only of the steps that the
     agent looks at, the last n_obs_steps before it acts."""
     render_quality: Literal["default", "fast"] = "default"
     """How images of robosuite's tasks are drawn: as robosuite does, or without multisampling, shadows and
     reflections."""
+    object_set: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: drawn by the seeds)")] = None
+    """Frozen objects to push, in planar pushing: train, fine-tune, test, family, omnipush."""
+    feed_forward: bool = False
+    """Actions carry the forces of the fingers after their positions, in planar pushing: expert, miqp, mdr, cvx, dlm."""
     run_out: bool = False
     """Go on to the horizon after success."""
     out: Annotated[
@@ -199,6 +204,8 @@ def _protocol(options: EvaluateOptions) -> Any:
         run_out=options.run_out,
         obs_type=options.obs_type,
         render_quality=options.render_quality,
+        object_set=options.object_set,
+        feed_forward=options.feed_forward,
     )
 
 

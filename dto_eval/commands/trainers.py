@@ -198,7 +198,7 @@ TRAINERS: Mapping[str, Trainer] = MappingProxyType(
 def evaluated_as(options: Train) -> tuple[str, str]:
     """The environment and the agent's name, with what else they need, to evaluate what was trained."""
     if options.agent in _PLANAR:
-        return options.env, f"planar-{options.agent}{'-large' if options.episodes else ''} --obs-type image"
+        return options.env, f"{options.agent}{'-large' if options.episodes else ''}"
     trained_as = options.env, "base" if options.agent == "diffusion" else options.agent
     return TRAINERS[options.agent].evaluated or trained_as
 

@@ -76,11 +76,11 @@ def run(options: SuiteOptions) -> Path:
     paper_weights = _train_as_published(options)
     rows = [_row(options, name, title, None) for name, title in REFERENCES.items()]
     for kind in AGENTS:
-        rows.append(_row(options, f"planar-{kind}", f"{kind.upper()}, as published", paper_weights, "-published"))
+        rows.append(_row(options, kind, f"{kind.upper()}, as published", paper_weights, "-published"))
     for size, title in (("", ""), ("-large", ", more tasks")):
         for kind in AGENTS:
             try:
-                rows.append(_row(options, f"planar-{kind}{size}", f"{kind.upper()}{title}", options.weights))
+                rows.append(_row(options, f"{kind}{size}", f"{kind.upper()}{title}", options.weights))
             except zoo.MissingWeightsError as error:
                 options.console.print(f"left out: {error}")
     return _write(rows, options, paper_weights)
@@ -103,8 +103,8 @@ def _row(options: SuiteOptions, name: str, title: str, weights: Path | None, suf
     """Measure all members of an agent, or read what has been measured."""
     infos = members(name, ENV_ID, weights=weights)
     steps = None
-    if name.startswith("planar-") and infos[0].weights:
-        entries = zoo.list_members(name.removeprefix("planar-"), ENV_ID, weights)
+    if infos[0].weights:
+        entries = zoo.list_members(name, ENV_ID, weights)
         steps = entries[0].card["recipe"]["steps"]
     losses: dict[str, list[np.ndarray]] = {}
     for info in infos:
@@ -120,7 +120,7 @@ def _row(options: SuiteOptions, name: str, title: str, weights: Path | None, suf
             path.write_text(json.dumps(stored) + "\n", encoding="utf-8")
         for each, values in stored["losses"].items():
             losses.setdefault(each, []).append(np.array(values))
-    key = name.removeprefix("planar-").removesuffix("-large")
+    key = name.removesuffix("-large")
     return Row(
         title,
         key if key in PUBLISHED else "",
@@ -238,7 +238,7 @@ def _seconds(options: SuiteOptions, root: Path) -> list[list]:
     for name in ("miqp", "expert", *AGENTS):
         trained = name in AGENTS
         member, weights = (f"seed{PAPER_SEED}", root) if trained else ("only", None)
-        agent = make_agent(f"planar-{name}" if trained else name, ENV_ID, member, weights=weights)
+        agent = make_agent(name, ENV_ID, member, weights=weights)
         seen = videos if trained else states
         agent.reset([0])
         agent.act(seen[0][None])

@@ -11,10 +11,12 @@ import pytest
 
 from dto_envs import registry
 from dto_eval import pool
-from dto_eval.evaluate import EvaluationError, env_spec, evaluate, resolve_filter_options, resolve_protocol
+from dto_eval.evaluate import EvaluationError, evaluate, resolve_filter_options, resolve_protocol
 from dto_eval.provenance import differences, provenance
 from dto_eval.records import TIMINGS
 from dto_eval.run_folder import RunFolderError
+from dto_eval.settings import Settings, env_spec, layout_of, settings_of
+from dto_eval.summary import summarize
 
 MODULES = Path(__file__).parent / "modules"
 
@@ -147,17 +149,42 @@ def test_runs_on_images_are_reproducible(tmp_path):
 
 
 def test_the_render_quality_is_part_of_the_protocol():
-    plain = env_spec("dto/Square-v0", obs_type="image")
-    assert env_spec("dto/Square-v0", obs_type="image", render_quality="default") == plain
+    plain = env_spec("dto/Square-v0", Settings("image"))
+    assert env_spec("dto/Square-v0", Settings("image", render_quality="default")) == plain
     assert json.loads(plain)["kwargs"] == {"task": "Square", "obs_type": "image"}
     fast = resolve_protocol("dto/Square-v0", "hold", obs_type="state_image", render_quality="fast").env_spec
     assert json.loads(fast)["kwargs"]["render_quality"] == "fast"
     with pytest.raises(ValueError, match="dto/PushT-v0 has no render quality 'fast'; its images are drawn in one way"):
-        env_spec("dto/PushT-v0", obs_type="image", render_quality="fast")
+        env_spec("dto/PushT-v0", Settings("image", "fast"))
     with pytest.raises(ValueError, match="choose default or fast"):
-        env_spec("dto/Square-v0", obs_type="image", render_quality="best")
+        env_spec("dto/Square-v0", Settings("image", "best"))
     with pytest.raises(ValueError, match="add --obs-type image"):
-        env_spec("dto/Square-v0", render_quality="fast")
+        env_spec("dto/Square-v0", Settings(render_quality="fast"))
+
+
+def test_objects_and_forces_are_part_of_the_protocol():
+    env_id = "dto/PlanarPush-v0"
+    resolved = resolve_protocol(env_id, "expert", object_set="test", feed_forward=True)
+    assert json.loads(resolved.env_spec)["kwargs"] == {"object_set": "test", "feed_forward": True}
+    assert settings_of(resolved) == Settings(object_set="test", feed_forward=True)
+    assert layout_of(resolved).size == 8 and layout_of(resolve_protocol(env_id, "expert")).size == 4
+    assert settings_of(resolve_protocol(env_id, "planar-blind")) == Settings(obs_type="image")
+    with pytest.raises(ValueError, match="has no object set 'tests'; choose train, fine-tune"):
+        resolve_protocol(env_id, "expert", object_set="tests")
+    with pytest.raises(ValueError, match="dto/PushT-v0 has no object set 'test'; it has none"):
+        resolve_protocol("dto/PushT-v0", "hold", object_set="test")
+    with pytest.raises(ValueError, match="dto/PushT-v0 takes no forces"):
+        resolve_protocol("dto/PushT-v0", "hold", feed_forward=True)
+
+
+def test_forces_are_executed_and_recorded(tmp_path):
+    resolved = resolve_protocol("dto/PlanarPush-v0", "expert", episodes=3, object_set="family", feed_forward=True)
+    finished = evaluate(resolved, tmp_path / "run", workers=1).finished
+    assert all(entry.actions.shape == (5, 8) for entry in finished.actions.values())
+    assert all(episode.score > 0.9 for episode in finished.episodes.values())
+    assert summarize(finished)["episodes"] == 3
+    with pytest.raises(ValueError, match="'planar-blind' plans no forces; .* choose from expert, miqp, mdr"):
+        resolve_protocol("dto/PlanarPush-v0", "planar-blind", feed_forward=True)
 
 
 def test_running_out_goes_on_to_the_horizon():

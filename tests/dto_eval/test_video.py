@@ -3,7 +3,8 @@ from dataclasses import replace
 import imageio.v2 as imageio
 import pytest
 
-from dto_eval.evaluate import env_spec, evaluate, resolve_protocol
+from dto_eval.evaluate import evaluate, resolve_protocol
+from dto_eval.settings import env_spec
 from dto_eval.video import VideoError, check_rendering, write_videos
 
 

@@ -63,9 +63,9 @@ class PlanningAgent:
 class MiqpAgent(PlanningAgent):
     """The paper's oracle: plans by the mixed-integer program, to a proven gap of 0.1 %."""
 
-    def __init__(self, env_id: str = ENV_ID) -> None:
-        """Make the agent; raises ValueError for another environment than planar pushing."""
-        super().__init__(env_id, "highs")
+    def __init__(self, env_id: str = ENV_ID, *, feed_forward: bool = False) -> None:
+        """Make the agent, with forces or without; raises ValueError for another environment than planar pushing."""
+        super().__init__(env_id, "highs", feed_forward=feed_forward)
 
 
 def commands(made: FingerPlan, *, feed_forward: bool = False) -> np.ndarray:

@@ -16,9 +16,9 @@ from torch import nn
 from dto_agents.planar.agents import commands
 from dto_agents.planar.expert import plan
 from dto_agents.planar.learning import ENV_ID, load_network
-from dto_agents.planar.networks import Views
+from dto_agents.planar.networks import MechanicsNetwork, Views
 from dto_agents.zoo import Entry
-from dto_envs.planar_push.constants import WORKSPACE_HIGH, WORKSPACE_LOW
+from dto_envs.planar_push.constants import MAX_FORCE, WORKSPACE_HIGH, WORKSPACE_LOW
 from dto_envs.planar_push.tasks import make_task, task_set
 from dto_envs.planar_push.video import check_video
 from dto_envs.registry import row
@@ -42,9 +42,12 @@ def video_of(observations: Any) -> np.ndarray:
 class NetworkAgent:
     """One of the paper's architectures, trained."""
 
-    def __init__(self, network: nn.Module) -> None:
-        """An agent that acts as ``network`` says: from :class:`dto_agents.planar.networks.Views` to targets."""
-        self._network = network.eval()
+    def __init__(self, network: nn.Module, *, feed_forward: bool = False) -> None:
+        """An agent that acts as ``network`` says: from :class:`dto_agents.planar.networks.Views` to targets.
+
+        With ``feed_forward`` its actions are those of the network's inverse-dynamics layer: positions, then forces.
+        """
+        self._network, self._feed_forward = network.eval(), feed_forward
         self._chunks: dict[bytes, np.ndarray] = {}
 
     def reset(self, seeds: Sequence[int]) -> None:
@@ -52,7 +55,7 @@ class NetworkAgent:
         self._chunks = {}
 
     def act(self, observations: Any) -> np.ndarray:
-        """Chunks (B, 5, 4) float32 in m.
+        """Chunks (B, 5, 4) float32 in m, or with forces (B, 5, 8) in m and N.
 
         Raises:
             ValueError: observations without a video, or a video without an object.
@@ -64,14 +67,22 @@ class NetworkAgent:
         # One at a time: in batches of another size the last bits of a network's output differ.
         key = video.tobytes()
         if key not in self._chunks:
-            self._chunks[key] = _actions(self._network(Views.of(video[None]))[0].numpy())
+            self._chunks[key] = self._plan(Views.of(video[None]))
         return self._chunks[key]
 
+    def _plan(self, views: Views) -> np.ndarray:
+        if not self._feed_forward:
+            return _actions(self._network(views)[0].numpy())
+        assert isinstance(self._network, MechanicsNetwork)
+        solved = self._network.solve(views)
+        forces = solved.forces[0].flatten(-2).clamp(-MAX_FORCE, MAX_FORCE).float()
+        return np.concatenate([_actions(solved.fingers[0].numpy()), forces.numpy()], axis=-1)
 
-def load_agent(name: str, entry: Entry, env_id: str) -> NetworkAgent:
-    """The trained agent ``planar-<architecture>``; raises ValueError for another environment."""
+
+def load_agent(name: str, entry: Entry, env_id: str, *, feed_forward: bool = False) -> NetworkAgent:
+    """The trained agent of an architecture; raises ValueError for another environment."""
     _check_environment(name, env_id)
-    return NetworkAgent(load_network(name.removeprefix("planar-"), entry.path))
+    return NetworkAgent(load_network(name, entry.path), feed_forward=feed_forward)
 
 
 class BlindAgent:

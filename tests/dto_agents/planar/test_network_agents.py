@@ -28,7 +28,7 @@ def observe(obs_type: str, seeds=range(3)):
     return np.stack(seen)
 
 
-@pytest.mark.parametrize("name", ["planar-nn", "planar-dlm"])
+@pytest.mark.parametrize("name", ["nn", "dlm"])
 def test_trained_agents_read_the_video_alone(name, weights):
     agent = make_agent(name, ENV_ID, "seed42", weights=weights)
     agent.reset([0, 1, 2])
@@ -42,9 +42,7 @@ def test_trained_agents_read_the_video_alone(name, weights):
 
 @pytest.mark.parametrize("filter", ["clipping", "penalty", "projection"])
 def test_filters_bound_how_fast_fingers_move(filter, weights):
-    agent = make_agent(
-        None, ENV_ID, "seed42", base="planar-nn", filter=filter, weights=weights, options={"bound": 0.02}
-    )
+    agent = make_agent(None, ENV_ID, "seed42", base="nn", filter=filter, weights=weights, options={"bound": 0.02})
     agent.reset([0, 1, 2])
     normalized = agent.layout.normalize(agent.act(observe("image")).astype(np.float64))
     assert np.abs(np.diff(normalized, axis=1)).max() < 0.02 + (1e-2 if filter == "penalty" else 1e-6)
@@ -65,13 +63,13 @@ def test_references_follow_the_object(name):
 
 
 def test_names_and_environments():
-    assert "planar-dlm" in PLANAR and "planar-dlm-large" in PLANAR
+    assert "dlm" in PLANAR and "dlm-large" in PLANAR
     with pytest.raises(ValueError, match="knows nothing of dto/PushT-v0"):
         make_agent("planar-blind", "dto/PushT-v0")
     with pytest.raises(
         zoo.MissingWeightsError, match="dto-train --agent dlm --env dto/PlanarPush-v0 .* --episodes 400"
     ):
-        make_agent("planar-dlm-large", ENV_ID, "seed42", weights=zoo.SHIPPED / "nowhere")
+        make_agent("dlm-large", ENV_ID, "seed42", weights=zoo.SHIPPED / "nowhere")
 
 
 def test_an_agent_is_deterministic_although_it_was_trained_with_dropout():

@@ -8,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from submissions import admit, edit_json, random_actions
 
+from dto_eval.boards.checks import check_protocol
 from dto_eval.boards.evidence import grid_step
 from dto_eval.boards.guard import RefusedError
 from dto_eval.boards.submit import admitted, read_submission, submit
 from dto_eval.commands.board import main
-from dto_eval.evaluate import env_spec
+from dto_eval.evaluate import resolve_protocol
 from dto_eval.records import Member
 from dto_eval.run_folder import load_run
+from dto_eval.settings import Settings, env_spec
 
 
 def edit_records(path, change):
@@ -102,7 +104,7 @@ def test_two_runs_of_one_agent_stand_side_by_side(make, root):
         ({"members": [{"name": "a"}, {"name": "a"}]}, "different names"),
         ({"members": [{"name": "../up"}]}, "members.0.name"),
         ({"filter_options": {"bound": float("nan")}}, "NaN or infinite"),
-        ({"env_spec": "no json"}, "env_spec is not JSON"),
+        ({"env_spec": "no json"}, "env_spec cannot be read"),
         ({"unknown": 1}, "unknown: Extra inputs"),
         ({"episodes": "many"}, "episodes: Input should be a valid integer"),
     ],
@@ -115,9 +117,38 @@ def test_protocols_that_are_refused(make, root, change, reason):
     assert not root.exists()
 
 
+PLANAR = "dto/PlanarPush-v0"
+
+
+@pytest.mark.parametrize(
+    "settings, reason",
+    [
+        (
+            Settings(obs_type="image", object_set="test"),
+            "the objects were those of test; on the boards seeds draw them",
+        ),
+        (Settings(feed_forward=True), "the actions carried forces"),
+        (Settings(obs_type="smell"), "obs_type is smell; it is one of state, image, state_image"),
+    ],
+)
+def test_rows_of_a_board_share_objects_and_actions(settings, reason):
+    with pytest.raises(RefusedError, match=reason):
+        check_protocol(planar_protocol(settings))
+
+
+def test_pictures_that_are_arithmetic_are_admitted():
+    for obs_type in ("state", "image", "state_image"):
+        assert check_protocol(planar_protocol(Settings(obs_type=obs_type))).id == PLANAR
+
+
+def planar_protocol(settings):
+    protocol = resolve_protocol(PLANAR, "hold", episodes=10)
+    return protocol.model_copy(update={"env_spec": env_spec(PLANAR, settings)})
+
+
 def test_runs_on_images_are_refused_with_the_reason(make, root):
     protocol = make.protocol()
-    images = {"env_spec": env_spec(protocol.env_id, obs_type="state_image")}
+    images = {"env_spec": env_spec(protocol.env_id, Settings("state_image"))}
     run = make.run(protocol.model_copy(update=images))
     with pytest.raises(RefusedError, match="observed images, which differ from one OpenGL to the next"):
         admit(run, root)

@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 
 from dto_envs import registry
-from dto_eval.evaluate import env_spec
 from dto_eval.records import Episode, Member, Protocol, Provenance, Run
 from dto_eval.rollout import Rollout, actions_digest
 from dto_eval.run_folder import open_run
+from dto_eval.settings import env_spec
 from dto_eval.shards import plan
 
 PROVENANCE = Provenance(created="now", git_commit=None, git_dirty=None, versions={}, platform="test")
