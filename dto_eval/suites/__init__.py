@@ -17,6 +17,7 @@ from rich.console import Console
 # Name -> module. A line here is all that a new suite needs.
 SUITES: Mapping[str, str] = MappingProxyType(
     {
+        "diffog": "dto_eval.suites.diffog",
         "dlm": "dto_eval.suites.dlm",
         "iiwa-closed-loop": "dto_eval.suites.iiwa_closed_loop",
         "iiwa-solver": "dto_eval.suites.iiwa_solver",

@@ -1,0 +1,53 @@
+"""The suite diffog: its tables from runs, and what it says of the paper's order."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from fabricated import fill, make_run
+
+from dto_eval.suites import SuiteOptions, diffog, find_suite
+from dto_eval.suites.runs import Done, Runs
+
+SOLVES = {"base": True, "diffog": True, "clipping": False, "tracking": True}
+
+
+@pytest.fixture
+def made_up_runs(tmp_path, monkeypatch):
+    """Runs on Push-T for four agents, none for the others."""
+
+    def get(self, planned):
+        if planned.env_id != "dto/PushT-v0" or planned.agent not in SOLVES:
+            return None
+        run = make_run(episodes=planned.episodes, agent=planned.agent)
+        scale = 0.04 if planned.agent == "base" else 0.01
+        return Done(fill(tmp_path / "made-up" / planned.agent, run, success=SOLVES[planned.agent], scale=scale))
+
+    monkeypatch.setattr(Runs, "get", get)
+    monkeypatch.setattr(diffog, "batch_seconds", lambda env_id, agent, weights: 0.01 if agent == "base" else None)
+
+
+def test_its_tables_hold_ours_beside_the_papers(tmp_path, made_up_runs):
+    page = find_suite("diffog")(SuiteOptions(out=tmp_path / "page", episodes=8)).read_text()
+    assert "Every run has 8 episodes" in page and "No policy is trained yet for Lift, Can" in page
+    assert "DiffOG above clipping comes out" in page and "penalty comes out" not in page
+    with (tmp_path / "page" / "table1.csv").open() as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert set(rows["base policy"]) == {"method", "PushT", "PushT: interval", "PushT: paper"}
+    assert float(rows["base policy"]["PushT"]) == 1.0 and float(rows["base policy"]["PushT: paper"]) == 0.84
+    assert rows["penalty"]["PushT"] == "" and rows["tracking (ours)"]["PushT: paper"] == ""
+    with (tmp_path / "page" / "paired.csv").open() as file:
+        lost = next(row for row in csv.DictReader(file) if row["method"] == "clipping")
+    assert float(lost["against the base"]) < 0 and float(lost["std of differences"]) < 0.02
+
+
+def test_a_batch_is_timed_only_where_its_agent_is_trained(tmp_path):
+    assert diffog.batch_seconds("dto/PushT-v0", "base", tmp_path) is None
+    seconds = diffog.batch_seconds("dto/PushT-v0", "hold")
+    assert seconds is not None and 0 <= seconds < 1
+
+
+def test_no_episodes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="--episodes must be at least 1"):
+        find_suite("diffog")(SuiteOptions(out=tmp_path, episodes=0))
