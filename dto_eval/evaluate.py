@@ -145,6 +145,8 @@ def resolve_filter_options(name: str | None, layout: Any, given: Mapping[str, An
         options["alpha"] = layout.alpha
     # Lists, not tuples: the options must equal themselves after a round trip through JSON.
     options |= {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+    if "phases" in options:
+        options["bound"] = max(bound for bound, _ in options["phases"])
     bounds = options.get("bound", layout.bound)
     several = bounds if isinstance(bounds, list) else [bounds]
     if len(several) not in {1, len(layout.trajectory)}:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dto_envs.actions import ActionLayout
 from dto_envs.filters.base import ActionFilter
+from dto_envs.filters.phased import PhasedFilter
 
 
 class Agent(Protocol):
@@ -48,12 +49,13 @@ class FilteredAgent:
     Actions are rounded to float32 before they are executed and remembered, as environments take them.
     """
 
-    def __init__(self, base: Agent, action_filter: ActionFilter, layout: ActionLayout) -> None:
+    def __init__(self, base: Agent, action_filter: ActionFilter | PhasedFilter, layout: ActionLayout) -> None:
         """Compose ``base`` with ``action_filter`` under ``layout``; the base's step counts become this agent's."""
         self.base = base
         self.action_filter = action_filter
         self.layout = layout
         self._previous: np.ndarray | None = None
+        self._step = 0
         for name in ("n_obs_steps", "n_action_steps"):
             if hasattr(base, name):
                 setattr(self, name, getattr(base, name))
@@ -62,6 +64,7 @@ class FilteredAgent:
         """Begin new episodes: the base is reset and no action has been executed."""
         self.base.reset(seeds)
         self._previous = None
+        self._step = 0
 
     def act(self, observations: Any) -> np.ndarray:
         """The base's chunk after the filter, float32, in the environment's action units."""
@@ -70,8 +73,12 @@ class FilteredAgent:
     def apply(self, chunk: np.ndarray) -> np.ndarray:
         """Filter a chunk (B, T, D_a) in environment units and remember the action that will be executed last."""
         normalized = self.layout.normalize(np.asarray(chunk, dtype=np.float64))
-        filtered = np.asarray(self.action_filter(normalized, self._previous))
+        action_filter = self.action_filter
+        if isinstance(action_filter, PhasedFilter):
+            action_filter = action_filter.at(self._step, chunk.shape[1])
+        filtered = np.asarray(action_filter(normalized, self._previous))
         actions = self.layout.denormalize(filtered).astype(np.float32)
         executed = min(getattr(self, "n_action_steps", actions.shape[1]), actions.shape[1])
         self._previous = self.layout.normalize(actions[:, executed - 1].astype(np.float64))
+        self._step += executed
         return actions

@@ -7,8 +7,9 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from dto_agents import zoo
 from dto_agents.base import Agent, FilteredAgent
 from dto_agents.simple import HoldAgent, RandomAgent
 from dto_envs.actions import ActionLayout
+from dto_envs.filters.phased import PhasedFilter
 from dto_envs.registry import row
 
 # The DLM paper's architectures, trained on its tasks and on more.
@@ -247,6 +249,10 @@ def make_action_filter(
     """
     options = dict(options or {})
     layout = layout or row(env_id).layout
+    if phases := options.pop("phases", None):
+        return _phased(
+            phases, partial(make_action_filter, name, env_id, member, weights=weights, layout=layout), options
+        )
     try:
         if name in LEARNED_FILTERS:
             if layout != row(env_id).layout:
@@ -261,6 +267,14 @@ def make_action_filter(
         return load_class(name)(layout, **options)
     except TypeError as error:
         raise ValueError(f"filter {name!r} does not take these options ({options}): {error}") from error
+
+
+def _phased(phases: Sequence[Sequence[Any]], make: Callable[..., Any], options: dict[str, Any]) -> PhasedFilter:
+    """A filter whose bound changes with the episode's steps."""
+    options.pop("bound", None)
+    return PhasedFilter(
+        lambda bounds: make(options={**options, "bound": bounds}), [(bound, end) for bound, end in phases]
+    )
 
 
 def load_class(location: str) -> Callable[..., Any]:

@@ -30,9 +30,9 @@ class EvaluateOptions:
     agent: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: diffog)")] = None
     """Agent. For most tasks: expert, random, hold. For RoboMimic's tasks and Push-T: base (the diffusion policy), leto,
     lstm-gmm, or the diffusion policy behind a filter: clipping, penalty, projection, tracking, static-q, matrix,
-    matrix-refine, diffog, diffog-refine, residual. For the RC car: rc-car-plan, rc-car-mpc, rc-car-sac. For the iiwa: iiwa-qrnet,
-    iiwa-qrnet-wide, iiwa-mlp, iiwa-sac, iiwa-lqr, iiwa-optimal, iiwa-replay.
-    For planar pushing: miqp, planar-blind, planar-other, nn, nnm, mdr,
+    matrix-refine, diffog, diffog-refine, residual. For the RC car: rc-car-plan, rc-car-mpc, rc-car-sac. For the iiwa:
+    iiwa-qrnet, iiwa-qrnet-wide, iiwa-mlp, iiwa-sac, iiwa-lqr, iiwa-optimal, iiwa-replay. For planar pushing: miqp,
+    planar-blind, planar-other, nn, nnm, mdr,
     cvx, dlm, the last five also with -large behind their names (learned from more tasks). Or module:Class for your own.
     With --base or --filter it is only the name that reports show."""
     base: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
@@ -47,6 +47,11 @@ class EvaluateOptions:
     dimension."""
     alpha: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="(default: the environment's)")] = None
     """The filter's smoothing weight, for those that have one."""
+    phases: Annotated[
+        tuple[str, ...] | None, arg(metavar="BOUND:STEP ... BOUND", help_behavior_hint="(default: none)")
+    ] = None
+    """Bounds that change in the course of an episode, each up to a step, such as 0.05:40 0.1:80 0.3; instead of
+    --bound."""
     weights: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: those shipped)")] = None
     """Folder with trained weights, laid out as dto-train writes them."""
     episodes: Annotated[int | None, arg(metavar="INT", help_behavior_hint="(default: 1500, or the suite's)")] = None
@@ -183,6 +188,7 @@ def _run_suite(options: EvaluateOptions, console: Any) -> int:
 
 
 def _protocol(options: EvaluateOptions) -> Any:
+    from dto_envs.filters.phased import parse_phases
     from dto_eval.evaluate import resolve_protocol
 
     composed = options.base is not None or options.filter is not None
@@ -191,6 +197,10 @@ def _protocol(options: EvaluateOptions) -> Any:
         given["bound"] = options.bound[0] if len(options.bound) == 1 else options.bound
     if options.alpha is not None:
         given["alpha"] = options.alpha
+    if options.phases is not None:
+        if options.bound is not None:
+            raise ValueError("--phases bring their own bounds; leave out --bound")
+        given["phases"] = [list(phase) for phase in parse_phases(options.phases)]
     return resolve_protocol(
         options.env,
         options.agent or (None if composed else "diffog"),
