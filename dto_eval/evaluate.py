@@ -141,7 +141,7 @@ def resolve_filter_options(name: str | None, layout: Any, given: Mapping[str, An
     options: dict[str, Any] = {}
     if name in (*catalogue.PLAIN_FILTERS, *catalogue.LEARNED_FILTERS) and name != "residual":
         options["bound"] = layout.bound
-    if name in ("static-q", *catalogue.LEARNED_FILTERS) and name != "residual":
+    if name in ("static-q", "tracking", *catalogue.LEARNED_FILTERS) and name != "residual":
         options["alpha"] = layout.alpha
     # Lists, not tuples: the options must equal themselves after a round trip through JSON.
     options |= {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}

@@ -21,24 +21,25 @@ class Tracking(Projection):
 
     A velocity that a limit cuts off is thus made up for by the steps around it, while a projection in the commands
     alone arrives elsewhere. This is ours, not a paper's; it learns nothing. Where commands are positions already
-    (``layout.difference`` is "velocity"), their own error is the whole distance.
+    (``layout.difference`` is "velocity"), their own error is the whole distance, and this is static Q.
     """
 
     def __init__(
-        self, layout: ActionLayout, bound: Any | None = None, alpha: float = 0.0, weight: float = WEIGHT
+        self, layout: ActionLayout, bound: Any | None = None, alpha: float | None = None, weight: float = WEIGHT
     ) -> None:
         """Project under ``layout``.
 
         Args:
             layout: what the actions mean.
             bound: as :func:`dto_envs.filters.limits.symmetric_pair`, None for the layout's.
-            alpha: smoothing weight on the differences within a chunk.
+            alpha: smoothing weight on the differences within a chunk; None for the layout's.
             weight: of the summed errors of velocity commands, in steps, beside those of the commands.
 
         Raises:
             ValueError: a weight that is negative or not finite.
         """
         super().__init__(layout, bound)
+        alpha = layout.alpha if alpha is None else alpha
         for name, value in (("alpha", alpha), ("weight", weight)):
             if not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be a finite number >= 0, but is {value!r}")
