@@ -245,8 +245,9 @@ def train_network(
 
             loss = partial(parameter_loss, facet_weight=recipe.facet_weight) if stage == "mdr" else LOSSES[stage]
             network = _start(stage, recipe, seed, root)
-            curve = fit(network, loss, used, recipe, _rate(stage, recipe), _seed(stage, seed), counted)
-            _write(stage, network, curve, recipe, data, seed, target)
+            curve, skipped = fit(network, loss, used, recipe, _rate(stage, recipe), _seed(stage, seed), counted)
+            figures = {"skipped_batches": skipped, "curve": curve}
+            _write(stage, network, figures, recipe, data, seed, target)
         finished += recipe.steps
     return path
 
@@ -278,12 +279,12 @@ def fit(
     rate: float,
     seed: int,
     report: Report = lambda finished, loss: None,
-) -> list[dict[str, float]]:
+) -> tuple[list[dict[str, float]], int]:
     """Train ``network`` on one loss, in place; dropout and batch statistics are on.
 
     Returns:
         The learning curve: dictionaries of ``step``, ``loss`` and for each set the median trajectory loss in the
-        differentiable simulator, with dropout and batch statistics off.
+        differentiable simulator, with dropout and batch statistics off. And the number of batches that were left out.
 
     Raises:
         dto_agents.training.TrainingError: the loss is not finite, or more than 2 % of the batches cannot be solved.
@@ -319,7 +320,7 @@ def fit(
                 medians = {name: probe.median(network) for name, probe in probes.items()}
                 curve.append({"step": step + 1, "loss": value, **medians})
     network.eval()
-    return curve
+    return curve, skipped
 
 
 @dataclass(frozen=True)
@@ -389,10 +390,10 @@ def _seed(stage: str, seed: int) -> int:
 
 
 def _write(
-    stage: str, network: nn.Module, curve: list[dict[str, float]], recipe: Recipe, data: Path, seed: int, target: Path
+    stage: str, network: nn.Module, figures: Mapping[str, Any], recipe: Recipe, data: Path, seed: int, target: Path
 ) -> None:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     source = {"file": data.name, "labels": stage not in SIMULATED}
     card = zoo.make_card(folder(stage, recipe), ENV_ID, seed, recipe=asdict(recipe), data=source, parameters=parameters)
     description = {"kind": folder(stage, recipe), "env_id": ENV_ID}
-    zoo.write(target, network.state_dict(), description, {**card, "curve": curve})
+    zoo.write(target, network.state_dict(), description, {**card, **figures})
