@@ -118,12 +118,12 @@ def resolve_protocol(
 
 
 def _trained_options(name: str | None, env_id: str, weights: Path | None) -> dict[str, float]:
-    """The bound and alpha that a learned filter was trained with, where its recipe set them apart from the layout's."""
+    """The limits and alpha that a learned filter was trained with, where they are not the layout's."""
     if name not in catalogue.LEARNED_FILTERS or name == "residual":
         return {}
     recipes = [entry.card.get("recipe", {}) for entry in zoo.list_members(name, env_id, weights)]
     options: dict[str, float] = {}
-    for option in ("bound", "alpha"):
+    for option in ("bound", "alpha", "velocity"):
         values = {recipe.get(option) for recipe in recipes}
         if len(values) > 1:
             raise ValueError(f"the members of {name!r} were trained with different values of {option}; give --{option}")
@@ -155,6 +155,8 @@ def resolve_filter_options(name: str | None, layout: Any, given: Mapping[str, An
         )
     if not all(value > 0 for value in several):
         raise ValueError(f"a bound must be positive, not {min(several)}")
+    if not options.get("velocity", 1.0) > 0:
+        raise ValueError(f"velocity must be positive, but it is {options['velocity']}")
     if not options.get("alpha", 0.0) >= 0:
         raise ValueError(f"alpha must not be negative, but it is {options['alpha']}")
     return options

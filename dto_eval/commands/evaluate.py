@@ -47,6 +47,8 @@ class EvaluateOptions:
     dimension."""
     alpha: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="(default: the environment's)")] = None
     """The filter's smoothing weight, for those that have one."""
+    velocity: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="(default: none)")] = None
+    """The filter's limit on the normalised commands themselves, for static-q, matrix and diffog."""
     phases: Annotated[
         tuple[str, ...] | None, arg(metavar="BOUND:STEP ... BOUND", help_behavior_hint="(default: none)")
     ] = None
@@ -197,6 +199,8 @@ def _protocol(options: EvaluateOptions) -> Any:
         given["bound"] = options.bound[0] if len(options.bound) == 1 else options.bound
     if options.alpha is not None:
         given["alpha"] = options.alpha
+    if options.velocity is not None:
+        given["velocity"] = options.velocity
     if options.phases is not None:
         if options.bound is not None:
             raise ValueError("--phases bring their own bounds; leave out --bound")

@@ -68,6 +68,8 @@ class Train:
     bound: float | None = None
     """Limit on the difference of successive normalised actions that a filter, or LeTO, is trained with; by default the
     environment's."""
+    velocity: float | None = None
+    """Limit on the normalised commands themselves that a filter is trained with; by default none."""
     base: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Root folder of the diffusion policy that a -refine filter is trained on; by default the shipped weights."""
     car: Literal["simulated", "real"] | None = None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dto_eval.commands.train import Train
 
 # Every agent takes --env, --seed and --out; these are the options that only some take.
-OPTIONS = ("data", "steps", "episodes", "alpha", "bound", "base", "car", "epochs")
+OPTIONS = ("data", "steps", "episodes", "alpha", "bound", "velocity", "base", "car", "epochs")
 DEFAULT_EPISODES: Mapping[str, int] = MappingProxyType({"dto/PushT-v0": 90})
 
 
@@ -169,7 +169,8 @@ def train_planar_network(options: Train, console: Console) -> Path:
 
 
 _POLICY = ("data", "steps", "episodes")
-_FILTER = (*_POLICY, "alpha", "bound")
+_FILTER = (*_POLICY, "alpha", "bound", "velocity")
+_PLANAR_ENV = "dto/PlanarPush-v0"
 _PLANAR = ("nn", "nnm", "mdr", "cvx", "dlm")
 
 TRAINERS: Mapping[str, Trainer] = MappingProxyType(
@@ -214,8 +215,23 @@ def _require_env(options: Train, env_id: str) -> None:
 
 def _adapted(recipe: Any, options: Train) -> Any:
     """The recipe with what the options set apart from it."""
-    given = {name: getattr(options, name) for name in ("steps", "alpha", "bound", "epochs")}
+    given = {name: getattr(options, name) for name in ("steps", "alpha", "bound", "velocity", "epochs")}
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+def _planar_plans(options: Train) -> Demonstrations:
+    """The expert's plans for the tasks that are there to learn from, for filters."""
+    from dto_agents.planar import dataset
+
+    if options.agent not in ("matrix", "diffog"):
+        raise ValueError(
+            f"{options.agent} learns from states, of which {options.env} has no demonstrations; "
+            f"choose from {', '.join(_PLANAR)}, matrix, diffog"
+        )
+    assert options.data is not None
+    known = dataset.sets_of(options.data)
+    used = [name for name in ("train", "fine-tune", dataset.EXTRA_SET) if name in known]
+    return dataset.demonstrations(example for name in used for example in dataset.read(options.data, name))
 
 
 def _demonstrations(options: Train) -> tuple[Demonstrations, int | None]:
@@ -223,6 +239,8 @@ def _demonstrations(options: Train) -> tuple[Demonstrations, int | None]:
     from dto_agents.demos.dataset import load_demonstrations
 
     assert options.data is not None
+    if options.env == _PLANAR_ENV:
+        return _planar_plans(options), options.episodes
     demonstrations = load_demonstrations(options.data, options.env)
     default = DEFAULT_EPISODES.get(options.env)
     if options.episodes is None and default is not None:

@@ -20,6 +20,7 @@ def make_layer(
     *,
     bound: Any | None = None,
     alpha: float | None = None,
+    velocity: float | None = None,
 ) -> DTOLayer | ResidualLayer:
     """The untrained layer of a recipe.
 
@@ -29,13 +30,14 @@ def make_layer(
         horizon: length of the chunks.
         bound: replaces the recipe's, which replaces the layout's.
         alpha: likewise.
+        velocity: limit on the commands; replaces the recipe's.
 
     Raises:
-        ValueError: bound or alpha for a residual, which has neither once it is trained.
+        ValueError: a limit or alpha for a residual, which has neither once it is trained.
     """
     if recipe.source == "residual":
-        if bound is not None or alpha is not None:
-            raise ValueError("a residual keeps no bound, and its alpha belongs to its training; leave both out")
+        if bound is not None or alpha is not None or velocity is not None:
+            raise ValueError("a residual keeps no limits, and its alpha belongs to its training; leave them out")
         return ResidualLayer(horizon, layout, recipe.width)
     if recipe.source == "matrix":
         source = LearnedMatrixQ(horizon, layout)
@@ -50,7 +52,13 @@ def make_layer(
             dropout=recipe.dropout,
         )
     alpha = recipe.alpha if alpha is None else alpha
-    return DTOLayer(source, layout, alpha=alpha, bound=recipe.bound if bound is None else bound)
+    return DTOLayer(
+        source,
+        layout,
+        alpha=alpha,
+        bound=recipe.bound if bound is None else bound,
+        velocity=recipe.velocity if velocity is None else velocity,
+    )
 
 
 def describe(agent: str, recipe: FilterRecipe, env_id: str, horizon: int) -> dict[str, Any]:
@@ -59,7 +67,12 @@ def describe(agent: str, recipe: FilterRecipe, env_id: str, horizon: int) -> dic
 
 
 def load_filter(
-    entry: zoo.Entry, env_id: str, *, bound: Any | None = None, alpha: float | None = None
+    entry: zoo.Entry,
+    env_id: str,
+    *,
+    bound: Any | None = None,
+    alpha: float | None = None,
+    velocity: float | None = None,
 ) -> DTOLayer | ResidualLayer:
     """The filter of a zoo's member, ready for inference.
 
@@ -68,10 +81,11 @@ def load_filter(
         env_id: environment that it must have been trained for.
         bound: bound of the differences, normalised; None for the trained one.
         alpha: smoothing weight; None for the trained one.
+        velocity: limit on the commands; None for the trained one.
 
     Raises:
         dto_agents.zoo.DamagedWeightsError: the file does not hold this filter for ``env_id``.
-        ValueError: bound or alpha make no sense.
+        ValueError: a limit or alpha that makes no sense.
     """
     description, tensors = zoo.read(entry.path, kind=entry.path.parent.name)
     if description.get("env_id") != env_id:
@@ -80,7 +94,7 @@ def load_filter(
         recipe, horizon = FilterRecipe(**description["recipe"]), int(description["horizon"])
     except (KeyError, TypeError, ValueError) as error:
         raise zoo.DamagedWeightsError(f"{entry.path} does not describe a filter: {error}") from error
-    layer = make_layer(recipe, row(env_id).layout, horizon, bound=bound, alpha=alpha)
+    layer = make_layer(recipe, row(env_id).layout, horizon, bound=bound, alpha=alpha, velocity=velocity)
     try:
         layer.load_state_dict(tensors)
     except RuntimeError as error:

@@ -19,6 +19,7 @@ class FilterRecipe:
             policy samples on the same observation (``refine``). The target is the demonstrated chunk either way.
         alpha: smoothing weight, of the optimisation or, of a residual, in the loss; None for the layout's.
         bound: bound of the differences, normalised; None for the layout's.
+        velocity: limit on the normalised commands themselves (DiffOG, appendix D); None for none.
         linked: whether the chunk is linked to the demonstrated action before it, as it is at inference. The paper
             trains unlinked; on Square that cost a tenth of the success, see the README's results.
         executed_weight: weight of the executed steps in the loss; the others weigh 1, as all do in the paper.
@@ -43,6 +44,7 @@ class FilterRecipe:
     inputs: Literal["dataset", "refine"] = "dataset"
     alpha: float | None = None
     bound: float | None = None
+    velocity: float | None = None
     linked: bool = False
     executed_weight: float = 1.0
     samples: int = 8

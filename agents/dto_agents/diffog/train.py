@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -134,11 +134,17 @@ def train_filter(
         base = zoo.find_member("diffusion", env_id, f"seed{seed}", base_root)
         policy = load_policy(base, env_id)
     window = policy.recipe if policy else diffusion_recipe.recipe_for(env_id)
+    # The action before a chunk is there where the observation before it is; where an episode is one chunk it is not.
+    recipe = replace(recipe, linked=recipe.linked and window.n_obs_steps > 1)
     windows = make_windows(demonstrations, window, layout, episodes=episodes, seed=seed)
     current = window.n_obs_steps - 1
     used = _spread(len(windows.actions), recipe.observations if policy else None, seed)
     targets = windows.actions[used, current:]
     previous = windows.actions[used, max(current - 1, 0)] if recipe.linked else None
+    if previous is not None and recipe.velocity is not None:
+        # A rollout never leaves the limit; a demonstration that does is taken to have been stopped there.
+        trajectory = list(layout.trajectory)
+        previous[:, trajectory] = previous[:, trajectory].clamp(-recipe.velocity, recipe.velocity)
     inputs = targets
     if policy:
         inputs = nearest(sample_base(policy, windows.states[used], recipe.samples, seed=seed), targets)

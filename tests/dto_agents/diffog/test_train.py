@@ -57,6 +57,21 @@ def test_linked_training_bounds_the_first_step():
     assert linked == pytest.approx(np.mean([0.9**2, 0.8**2, 0.7**2]), rel=1e-3)
 
 
+def test_a_trained_velocity_limit_is_kept_by_the_loaded_filter(demonstrations, tmp_path):
+    recipe = replace(recipe_for("matrix", PUSHT), steps=2, velocity=0.4)
+    train_filter("matrix", demonstrations, recipe, seed=0, root=tmp_path, report=ignore)
+    entry = zoo.find_member("matrix", PUSHT, "seed0", tmp_path)
+    horizon = load_filter(entry, PUSHT).q_source.horizon
+    chunk = np.cumsum(np.random.default_rng(0).uniform(-0.2, 0.2, (5, horizon, 2)), axis=1)
+    assert np.abs(chunk).max() > 0.6
+    tamed = load_filter(entry, PUSHT)(chunk, np.zeros((5, 2)))
+    assert np.abs(tamed).max() <= 0.4 + 1e-6
+    loosened = load_filter(entry, PUSHT, velocity=0.6)(chunk, np.zeros((5, 2)))
+    assert 0.4 < np.abs(loosened).max() <= 0.6 + 1e-6
+    with pytest.raises(ValueError, match="a residual keeps no limits"):
+        make_layer(FilterRecipe(source="residual"), plain_layout(1), 4, velocity=0.5)
+
+
 def test_the_transformer_learns(demonstrations, tmp_path):
     recipe = FilterRecipe(width=32, feedforward=32, steps=60, batch_size=16, learning_rate=3e-3, warmup_steps=5)
     losses = []
