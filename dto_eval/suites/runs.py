@@ -27,6 +27,7 @@ class Planned:
         agent: name on the boards.
         episodes: number of episodes.
         filter_options: options of the filter where they differ from its own.
+        label: names the folder where options are not enough to tell runs apart.
         weights: folder with trained weights; None for those that ``dto-eval`` was given, or the shipped ones.
     """
 
@@ -35,13 +36,15 @@ class Planned:
     episodes: int
     filter_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     weights: Path | None = None
+    label: str = ""
 
     @property
     def folder(self) -> Path:
         """Where it lies below the suite's runs: ``Square/diffog-alpha1-300``."""
         task = self.env_id.removeprefix("dto/").rsplit("-v", 1)[0]
-        chosen = "".join(f"-{name}{value:g}" for name, value in sorted(self.filter_options.items()))
-        return Path(task, f"{self.agent}{chosen}-{self.episodes}")
+        numbers = {name: value for name, value in self.filter_options.items() if isinstance(value, int | float)}
+        chosen = "".join(f"-{name}{value:g}" for name, value in sorted(numbers.items()))
+        return Path(task, f"{self.agent}{chosen}{self.label and '-'}{self.label}-{self.episodes}")
 
 
 @dataclass(frozen=True, eq=False)

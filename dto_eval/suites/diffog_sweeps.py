@@ -1,0 +1,203 @@
+"""Where the suite diffog turns a knob: Figures 10 and 13, Tables VIII and X. Layers are trained where the paper does.
+
+One training seed and 300 episodes a point, as many as ``--episodes`` where that is fewer; the task is Square, whose
+demonstrations come with ``--data``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dto_eval.suites import SuiteOptions
+from dto_eval.suites.page import Page
+from dto_eval.suites.runs import Done, Planned, Runs
+from dto_eval.suites.training import data_of, trained_filter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SQUARE = "dto/Square-v0"
+EPISODES = 300
+ALPHAS = (0.0, 1.0, 4.0, 8.0, 16.0)
+BOUNDS = (0.05, 0.1, 0.2, 0.3)
+RESIDUALS = (0.01, 0.1, 1.0, 4.0, 16.0)
+VELOCITY = 0.5
+PHASES = ((0.05, 40), (0.1, 80), (0.2, 120), (0.3, None))
+# Table VIII: task -> (max, std) of the phases, success; then the same with the static bound.
+PAPER_PHASES = {
+    "Can": (((0.05, 0.013), (0.08, 0.022), (0.13, 0.034), (0.22, 0.043)), 0.98, (0.09, 0.026), 0.98),
+    "Square": (((0.05, 0.013), (0.07, 0.018), (0.09, 0.023), (0.17, 0.028)), 0.83, (0.09, 0.020), 0.87),
+}
+# Table X: method -> success, largest velocity, largest acceleration.
+PAPER_VELOCITY = {
+    "base": (0.91, 0.72, 0.38),
+    "clipping": (0.78, 0.63, 0.09),
+    "penalty": (0.76, 0.66, 0.09),
+    "diffog": (0.87, 0.65, 0.09),
+    "diffog with the velocity limit": (0.87, 0.39, 0.09),
+}
+
+
+def write_sweeps(page: Page, options: SuiteOptions, runs: Runs, episodes: int) -> None:
+    """Add the sections; those that need training are left out, with the reason, where there is no data."""
+    episodes = min(episodes, EPISODES)
+    page.heading("Table VIII: bounds that change in time")
+    _phases(page, runs, episodes)
+    if data_of(options, SQUARE) is None:
+        page.text(
+            "Figures 10 and 13 and Table X are left out: their layers are trained on Square's demonstrations, which "
+            "were not given (`--data Square.hdf5`, made by `dto-demos collect --env dto/Square-v0`)."
+        )
+        return
+    page.heading("Figure 10: smoothing weight and bound")
+    swept = {name: list(_swept(options, runs, name, episodes)) for name in ("alpha", "bound")}
+    _sweep_table(page, "figure10", swept)
+    page.figure("figure10", _lines(swept), "Success and smoothness against smoothing weight and bound, Square.")
+    page.heading("Figure 13: a residual policy with a penalty on differences")
+    residual = {"alpha": list(_residual(options, runs, episodes))}
+    _sweep_table(page, "figure13", residual)
+    page.heading("Table X: a limit on velocity too")
+    _velocity(page, options, runs, episodes)
+
+
+# ---- Figures 10 and 13 ----
+
+Point = tuple[str, float, Done]  # method, value of what is swept, run
+
+
+def _swept(options: SuiteOptions, runs: Runs, name: str, episodes: int) -> Iterator[Point]:
+    """DiffOG trained with every value of ``name``; beside it tracking, which needs no training."""
+    for value in ALPHAS if name == "alpha" else BOUNDS:
+        for method in ("diffog", "tracking"):
+            weights = _trained(options, method, {name: value}) if method == "diffog" else None
+            done = runs.get(Planned(SQUARE, method, episodes, {name: value}, weights, "one-seed" if weights else ""))
+            if done is not None:
+                yield method, value, done
+
+
+def _residual(options: SuiteOptions, runs: Runs, episodes: int) -> Iterator[Point]:
+    for alpha in RESIDUALS:
+        weights = _trained(options, "residual", {"alpha": alpha})
+        done = runs.get(Planned(SQUARE, "residual", episodes, {}, weights, f"alpha{alpha:g}"))
+        if done is not None:
+            yield "residual", alpha, done
+
+
+def _trained(options: SuiteOptions, agent: str, changes: Mapping[str, float]) -> Any:
+    data = data_of(options, SQUARE)
+    assert data is not None
+    return trained_filter(options, SQUARE, agent, data, changes)
+
+
+def _sweep_table(page: Page, name: str, swept: Mapping[str, Sequence[Point]]) -> None:
+    columns = ["swept", "value", "method", "success", "interval", "max of differences", "std of differences", "steps"]
+    rows = []
+    for parameter, points in swept.items():
+        for method, value, done in points:
+            summary = done.summary
+            success = summary["success_rate"]
+            figures = [summary[key]["mean"] for key in ("max_difference", "std_difference", "steps")]
+            interval = f"[{success['lo']:.3f}, {success['hi']:.3f}]"
+            rows.append([parameter, value, method, success["mean"], interval, *figures, done.episodes])
+    page.table(name, [*columns, "episodes"], rows, digits=4)
+
+
+def _lines(swept: Mapping[str, Sequence[Point]]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, 5.5), layout="constrained")
+    axes = figure.subplots(2, 2, sharex="col")
+    for column, (parameter, points) in enumerate(swept.items()):
+        for method in dict.fromkeys(method for method, _, _ in points):
+            own = [(value, done.summary) for name, value, done in points if name == method]
+            values = [value for value, _ in own]
+            for line, key in enumerate(("success_rate", "std_difference")):
+                axes[line, column].plot(values, [summary[key]["mean"] for _, summary in own], "o-", label=method)
+        axes[0, column].set_ylabel("success")
+        axes[1, column].set_ylabel("std of differences")
+        axes[1, column].set_xlabel({"alpha": "smoothing weight", "bound": "bound of the differences"}[parameter])
+    axes[0, 0].legend()
+    return figure
+
+
+# ---- Table VIII ----
+
+
+def _phases(page: Page, runs: Runs, episodes: int) -> None:
+    columns = ["task", "method", *(f"P{phase}: {figure}" for phase in range(1, 5) for figure in ("max", "std"))]
+    columns += ["success", "success with 0.1", "episodes"]
+    rows: list[list[Any]] = []
+    for task, (published, success, _, static) in PAPER_PHASES.items():
+        rows.append([task, "DiffOG, the paper", *np.ravel(published).tolist(), success, static, None])
+        for method in ("diffog", "tracking"):
+            options = {"phases": [list(phase) for phase in PHASES]}
+            done = runs.get(Planned(f"dto/{task}-v0", method, episodes, options, label="phases"))
+            fixed = runs.get(Planned(f"dto/{task}-v0", method, episodes))
+            if done is None or fixed is None:
+                continue
+            rates = [run.summary["success_rate"]["mean"] for run in (done, fixed)]
+            rows.append([task, method, *np.ravel(_phase_motion(done)).tolist(), *rates, done.episodes])
+    page.table(
+        "table8",
+        columns,
+        rows,
+        caption="Bounds 0.05, 0.1, 0.2, 0.3 in phases of 40 steps; layers are trained with 0.1 only. Largest "
+        "difference and standard deviation of differences within a phase, means over the episodes that reach it.",
+    )
+
+
+def _phase_motion(done: Done) -> list[tuple[float, float]]:
+    """(largest difference, standard deviation of differences) in every phase."""
+    from dto_envs.smoothness import batch_metrics
+    from dto_eval.settings import layout_of
+
+    layout = layout_of(done.run.run.protocol)
+    figures, begin = [], 0
+    for _, end in PHASES:
+        # A difference belongs to the action that it leads to, so a phase looks one action back.
+        parts = [entry.actions[max(begin - 1, 0) : end] for entry in done.run.actions.values()]
+        parts = [part for part in parts if len(part) > 2]
+        columns = batch_metrics(parts, layout) if parts else None
+        keys = ("max_difference", "std_difference")
+        figures.append((float("nan"),) * 2 if columns is None else tuple(float(columns[key].mean()) for key in keys))
+        begin = end or begin
+    return figures
+
+
+# ---- Table X ----
+
+
+def _velocity(page: Page, options: SuiteOptions, runs: Runs, episodes: int) -> None:
+    weights = _trained(options, "diffog", {"velocity": VELOCITY})
+    planned = {name: Planned(SQUARE, name, episodes) for name in ("base", "clipping", "penalty", "diffog")}
+    planned["diffog with the velocity limit"] = Planned(
+        SQUARE, "diffog", episodes, {"velocity": VELOCITY}, weights, "one-seed"
+    )
+    rows = []
+    for name, plan in planned.items():
+        done = runs.get(plan)
+        if done is not None:
+            figures = [done.summary["success_rate"]["mean"], _largest_velocity(done)]
+            rows.append([name, *figures, done.summary["max_difference"]["mean"], *PAPER_VELOCITY[name], done.episodes])
+    columns = ["method", "success", "max velocity", "max acceleration", "success: paper", "max velocity: paper"]
+    page.table(
+        "table10",
+        [*columns, "max acceleration: paper", "episodes"],
+        rows,
+        caption=f"Normalised; the limit on velocity is {VELOCITY:g}. Means over episodes of the largest values.",
+    )
+
+
+def _largest_velocity(done: Done) -> float:
+    """Mean over episodes and trajectory dimensions of the largest normalised command."""
+    from dto_eval.settings import layout_of
+
+    layout = layout_of(done.run.run.protocol)
+    trajectory = list(layout.trajectory)
+    largest = [
+        np.abs(layout.normalize(entry.actions)[:, trajectory]).max(axis=0) for entry in done.run.actions.values()
+    ]
+    return float(np.mean(largest))
