@@ -235,12 +235,47 @@ def run_inspect(options: Inspect, console: Console) -> None:
     """Describe demonstrations in a table and a picture."""
     from dto_agents.demos.plot import plot_demonstrations
     from dto_agents.demos.statistics import describe
+    from dto_agents.planar.dataset import is_planar
 
+    if options.env == PLANAR or (options.path and is_planar(options.path)):
+        _inspect_planar(options, console)
+        return
     env_id = options.env or (environment_of(options.path) if options.path else "dto/Square-v0")
     path = options.path or default_path(env_id)
     demonstrations = load_demonstrations(path, env_id, mask=options.mask)
     console.print(_table(describe(demonstrations), path))
     picture = options.plot or default_path(env_id, ".png")
+    plot_demonstrations(demonstrations, picture)
+    console.print(f"plot in {picture}")
+
+
+def _inspect_planar(options: Inspect, console: Console) -> None:
+    """Describe the sets of planar pushing tasks, and how the fingers move in the expert's plans."""
+    from dto_agents.demos.plot import plot_demonstrations
+    from dto_agents.demos.statistics import describe
+    from dto_agents.planar import dataset
+
+    path = options.path or default_path(PLANAR)
+    if options.env not in (None, PLANAR):
+        raise ValueError(f"{path} belongs to {PLANAR}, not to {options.env}")
+    names = (options.mask,) if options.mask else dataset.sets_of(path)
+    sets = {name: dataset.read(path, name) for name in names}
+    table = Table(title=f"{path}: {PLANAR}", title_justify="left")
+    for column in (
+        "set",
+        "tasks",
+        "facets",
+        "in the air",
+        "finger force, median / largest [N]",
+        "largest residual of a plan [N]",
+    ):
+        table.add_column(column)
+    for name, examples in sets.items():
+        table.add_row(name, *dataset.describe(examples))
+    console.print(table)
+    demonstrations = dataset.demonstrations(example for examples in sets.values() for example in examples)
+    console.print(_table(describe(demonstrations), path))
+    picture = options.plot or default_path(PLANAR, ".png")
     plot_demonstrations(demonstrations, picture)
     console.print(f"plot in {picture}")
 

@@ -85,6 +85,8 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
         "dto/ToolHang-v0": DiffusionRecipe(width=400, steps=40_000, rotations=_THREE_OBJECTS),
         "dto/Transport-v0": DiffusionRecipe(width=384, steps=40_000, rotations=_TWO_ARMS),
+        # For the chunks that filters learn from: an episode is one.
+        "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),
     }
 )
 

@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from dto_agents.demos.dataset import Demonstrations, Episode
 from dto_agents.planar.expert import FingerPlan, plan
-from dto_agents.planar.mechanics import ground_rays
+from dto_agents.planar.mechanics import LENGTH, ground_rays, required_wrench
+from dto_envs.planar_push.constants import POSITION_STIFFNESS
 from dto_envs.planar_push.shapes import Polygon, rotation, to_world
 from dto_envs.planar_push.tasks import SETS, Task, make_task, random_task, task_set
 
+ENV_ID = "dto/PlanarPush-v0"
 FORMAT = "dto-envs planar push 1"
 PAPER_SETS = ("train", "fine-tune", "test", "family")
 EXTRA_SET = "extra"
@@ -127,7 +130,7 @@ def write(
     partial = path.with_name(path.name + ".partial")
     try:
         with h5py.File(partial, "w") as file:
-            file.attrs["format"], file.attrs["env_id"] = FORMAT, "dto/PlanarPush-v0"
+            file.attrs["format"], file.attrs["env_id"] = FORMAT, ENV_ID
             for name, examples in sets:
                 group = file.create_group(name)
                 for index, example in enumerate(examples):
@@ -147,7 +150,7 @@ def read(path: Path, name: str) -> tuple[Example, ...]:
     import h5py
 
     if not path.is_file():
-        raise DatasetError(f"no planar tasks at {path}; make some with: dto-demos collect --env dto/PlanarPush-v0")
+        raise DatasetError(f"no planar tasks at {path}; make some with: dto-demos collect --env {ENV_ID}")
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
@@ -158,6 +161,62 @@ def read(path: Path, name: str) -> tuple[Example, ...]:
             return tuple(_read_example(group[key]) for key in sorted(group))
     except OSError as error:
         raise DatasetError(f"{path} is not a readable HDF5 file: {error}") from error
+
+
+def is_planar(path: Path) -> bool:
+    """Whether a file says that it holds planar tasks."""
+    import h5py
+
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return file.attrs.get("env_id") == ENV_ID
+
+
+def sets_of(path: Path) -> tuple[str, ...]:
+    """The names of the sets in a planar data set.
+
+    Raises:
+        DatasetError: no such file, or another format.
+    """
+    import h5py
+
+    if not is_planar(path):
+        raise DatasetError(f"{path} holds no planar tasks; make some with: dto-demos collect --env {ENV_ID}")
+    with h5py.File(path, "r") as file:
+        return tuple(file)
+
+
+def describe(examples: Sequence[Example]) -> tuple[str, ...]:
+    """Of a set: the number of tasks, facets, those in the air, finger forces and residuals in N, as text."""
+    facets = [len(example.task.polygon.vertices) for example in examples]
+    forces = np.linalg.norm([example.forces for example in examples], axis=-1)
+    return (
+        str(len(examples)),
+        f"{min(facets)} to {max(facets)}",
+        str(sum(example.task.airborne for example in examples)),
+        f"{np.median(forces):.1f} / {forces.max():.1f}",
+        f"{max(residual(example) for example in examples):.0e}",
+    )
+
+
+def residual(example: Example) -> float:
+    """What is missing at most in Newton's and Euler's equations under the expert's forces, N; torques by 10 cm."""
+    task, parameters = example.task, example.parameters
+    wrench = np.einsum("tij,tj->ti", parameters.jacobian, example.forces.reshape(-1, 4))
+    arms, force = parameters.external_point - task.poses[:, :2], example.external_force
+    wrench += np.column_stack([force, arms[:, 0] * force[:, 1] - arms[:, 1] * force[:, 0]])
+    wrench[:, 2] /= LENGTH
+    return float(np.abs(wrench - required_wrench(task, task.accelerations)).max())
+
+
+def demonstrations(examples: Iterable[Example]) -> Demonstrations:
+    """The expert's plans as demonstrations: actions (T, 4) are targets in m, observations (T, 3) desired poses."""
+    episodes = []
+    for example in examples:
+        targets = example.fingers + example.forces / POSITION_STIFFNESS
+        episodes.append(Episode(example.task.poses, targets.reshape(len(targets), -1)))
+    return Demonstrations(ENV_ID, tuple(episodes))
 
 
 def _external(task: Task, made: FingerPlan) -> tuple[np.ndarray, np.ndarray]:

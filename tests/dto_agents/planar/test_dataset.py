@@ -4,9 +4,11 @@ import h5py
 import numpy as np
 import pytest
 
+from dto_agents.catalogue import make_action_filter
 from dto_agents.planar import dataset
 from dto_envs.planar_push.tasks import make_task
 from dto_eval.commands.demos import main
+from dto_eval.commands.train import main as train
 
 
 def test_parameters_explain_the_expert(tmp_path):
@@ -81,6 +83,46 @@ def test_files_that_are_none(tmp_path):
     dataset.write(tmp_path / "one.hdf5", [("train", [dataset.solve_example(make_task("train", 0))])])
     with pytest.raises(dataset.DatasetError, match="has no set 'test'; it has train"):
         dataset.read(tmp_path / "one.hdf5", "test")
+
+
+def test_filters_learn_from_the_experts_plans(tmp_path, capsys, monkeypatch):
+    examples = [dataset.solve_example(make_task("train", index)) for index in (0, 7)]
+    plans = dataset.demonstrations(examples)
+    assert [episode.actions.shape for episode in plans.episodes] == [(5, 4), (5, 4)]
+    np.testing.assert_array_equal(plans.episodes[1].actions, commands_of(examples[1]))
+    path = tmp_path / "tasks.hdf5"
+    dataset.write(path, [("train", examples)])
+    options = ["--agent", "diffog", "--env", dataset.ENV_ID, "--data", str(path), "--steps", "2"]
+    monkeypatch.setattr("sys.argv", ["dto-train", *options, "--out", str(tmp_path)])
+    train()
+    assert "--agent dlm-diffog --base dlm --filter diffog" in " ".join(capsys.readouterr().out.split())
+    action_filter = make_action_filter("diffog", dataset.ENV_ID, "seed42", weights=tmp_path, options={"bound": 0.02})
+    assert (
+        np.abs(np.diff(action_filter(np.random.default_rng(0).uniform(-1, 1, (3, 5, 4)), None), axis=1)).max() < 0.0201
+    )
+
+
+def commands_of(example):
+    return (example.fingers + example.forces / 10_000).reshape(-1, 4)
+
+
+def test_inspect_tells_what_a_file_holds(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "tasks.hdf5"
+    examples = [dataset.solve_example(make_task("family", index)) for index in range(3)]
+    assert all(dataset.residual(example) < 1e-6 for example in examples)
+    dataset.write(path, [("family", examples)])
+    assert dataset.is_planar(path) and dataset.sets_of(path) == ("family",)
+    main(["inspect", str(path)])
+    assert "family" in (printed := capsys.readouterr().out) and "episodes" in printed
+    assert (tmp_path / "demos" / "PlanarPush.png").stat().st_size > 0
+    for arguments, message in (
+        (["--mask", "test"], "has no set 'test'"),
+        (["--env", "dto/Lift-v0"], "not to dto/Lift"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["inspect", str(path), *arguments])
+        assert message in capsys.readouterr().err
 
 
 def test_a_failed_collection_leaves_nothing(tmp_path):
