@@ -2,7 +2,8 @@
 
 Tables I, V and VI and the metrics of Figures 8 and 9, each beside the paper's figures, with the filters that are ours:
 exact projection and tracking. A run has 1,500 episodes (``--episodes``); runs are kept in the suite's folder, and run
-folders of ``dto-eval`` may be put there. What turns a knob is in :mod:`.diffog_sweeps`.
+folders of ``dto-eval`` may be put there. What turns a knob is in :mod:`.diffog_sweeps`, Figure 11 in
+:mod:`.diffog_structure`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from dto_eval.suites import SuiteOptions
 from dto_eval.suites.diffog_paper import DESIGNS, SECONDS, SUCCESS, TASKS
+from dto_eval.suites.diffog_structure import write_structure
 from dto_eval.suites.diffog_sweeps import write_sweeps
 from dto_eval.suites.page import Page
 from dto_eval.suites.runs import Done, Planned, Runs
@@ -67,6 +69,7 @@ def run(options: SuiteOptions) -> Path:
     _designs(page, table)
     page.heading("Table VI: seconds of a batch")
     _seconds(page, options)
+    write_structure(page, options)
     write_sweeps(page, options, runs, episodes)
     return page.write()
 

@@ -25,6 +25,7 @@ def made_up_runs(tmp_path, monkeypatch):
         return Done(fill(tmp_path / "made-up" / planned.agent, run, success=SOLVES[planned.agent], scale=scale))
 
     monkeypatch.setattr(Runs, "get", get)
+    monkeypatch.setattr(diffog, "write_structure", lambda page, options: None)
     monkeypatch.setattr(diffog, "batch_seconds", lambda env_id, agent, weights: 0.01 if agent == "base" else None)
 
 
