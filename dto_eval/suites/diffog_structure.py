@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 ENV = "dto/Square-v0"
 EPISODES = 20
 FIRST_INIT = 100_000
-PEG = np.array([0.23, 0.1])  # m
 PHASES = {"reach": False, "grasp": True, "carry": False, "insert": True}  # whether it is fine manipulation
 NEAR_PEG, LIFTED, LOW = 0.05, 0.02, 0.08  # m
-# Where a state observation of Square holds the nut and the gripper.
-NUT, HAND = slice(0, 3), slice(14, 17)
+NUT = slice(7, 10)  # where a state observation of Square holds the nut's position
+HAND = slice(14, 17)  # and the tool point's
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,13 @@ def diagonality(q: np.ndarray, epsilon: float = 1e-4) -> np.ndarray:
 
 def phase_of(observation: np.ndarray, rest: float) -> str:
     """Phase of Square that a state observation (23,) is in; ``rest`` is the height in m at which the nut began."""
+    from dto_agents.experts.square import PEG
+
     nut, hand = observation[NUT], observation[HAND]
-    if nut[2] > rest + LIFTED:
-        return "insert" if np.hypot(*(nut[:2] - PEG)) < NEAR_PEG else "carry"
     if np.hypot(*(nut[:2] - PEG)) < NEAR_PEG:
         return "insert"
+    if nut[2] > rest + LIFTED:
+        return "carry"
     return "grasp" if hand[2] - nut[2] < LOW else "reach"
 
 
@@ -101,7 +102,7 @@ def roll_out(episodes: int, weights: Path | None = None) -> list[Chunk]:
     for episode in range(episodes):
         observation, _ = env.reset(seed=FIRST_INIT + episode)
         agent.reset([FIRST_INIT + episode])
-        rest, step, over = float(observation[2]), 0, False
+        rest, step, over = float(observation[NUT][2]), 0, False
         history = [observation] * agent.n_obs_steps
         while not over:
             proposed = agent.base.act(np.array(history)[None])
@@ -156,6 +157,6 @@ def _verdict(chunks: Sequence[Chunk]) -> str:
     outcome = "comes out" if fine > fast and rank < 0 else "does not come out"
     return (
         "The paper finds Q more diagonal in fine manipulation, where commands are small, than in fast transitions. "
-        f"Here the mean is {fine:.3f} in fine phases and {fast:.3f} in fast ones, with a rank correlation of {rank:+.2f} "
-        f"between speed and diagonality: it {outcome}."
+        f"Here the mean is {fine:.3f} in fine phases and {fast:.3f} in fast ones, the rank correlation of speed and "
+        f"diagonality {rank:+.2f}: it {outcome}."
     )

@@ -26,7 +26,7 @@ def test_a_form_is_the_more_diagonal_the_less_stands_beside_the_diagonal(seed, s
 def test_phases_follow_nut_and_hand():
     def seen(nut, hand):
         observation = np.zeros(23)
-        observation[:3], observation[14:17] = nut, hand
+        observation[7:10], observation[14:17] = nut, hand
         return phase_of(observation, rest=0.83)
 
     assert seen((0.0, 0.0, 0.83), (0.0, 0.0, 1.0)) == "reach"
