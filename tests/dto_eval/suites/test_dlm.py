@@ -6,7 +6,8 @@ import pytest
 
 from dto_agents import zoo
 from dto_agents.planar import dataset, learning
-from dto_eval.suites import SuiteOptions, dlm, find_suite
+from dto_agents.planar.networks import NETWORKS
+from dto_eval.suites import SuiteOptions, dlm, dlm_parameters, find_suite
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,16 @@ def test_means_are_clipped_and_seconds_measured(page):
     assert (page.parent / "curves.png").stat().st_size > 5000
 
 
+def test_parameters_are_made_true_one_group_at_a_time(page):
+    rows = read(page.parent / "parameters.csv")
+    assert len(rows) == 1 + 1 + 2 * len(dlm_parameters.GROUPS)
+    assert all(np.isfinite(list(map(float, row))).all() for name, row in rows.items() if name != "parameters")
+    lessons = dlm_parameters._lessons("family", 2)
+    network = NETWORKS["mdr"]().eval()
+    network.parameters_of = lambda views: replace(lessons.mechanics, poses=lessons.poses)
+    assert max(dlm_parameters._medians(network, lessons).values()) < 0.1
+
+
 def test_it_is_a_suite_and_missing_weights_are_left_out():
     assert find_suite("dlm") is dlm.run
     with pytest.raises(zoo.MissingWeightsError):
@@ -67,6 +78,8 @@ def test_the_page_says_which_orders_of_the_paper_come_out():
 
     said = dlm.findings([row("nn", 2.0, 3.0), row("mdr", 1.0, 4.0), row("cvx", 0.5, 1.0), row("dlm", 0.6, 1.5)])
     assert len(said) == 4
-    assert said[0].startswith("In the paper MDR is below NN; here on one set only (1.00 and 2.00 on test")
+    assert said[0].startswith(
+        "In the paper MDR is below NN; here on one set only (1.00 (1.00 to 1.00) and 2.00 (2.00 to 2.00) on test"
+    )
     assert "CVX is below NN; so it is here" in said[1]
     assert "DLM is below CVX; here it is not" in said[3]
