@@ -124,9 +124,9 @@ def train_car_dynamics(options: Train, console: Console) -> Path:
 
 def train_car_driver(options: Train, console: Console) -> Path:
     """A soft actor-critic driver of the RC car, by trial and error."""
-    from dto_agents.rc_car.sac_training import SacRecipe, train_sac
+    from dto_agents.rc_car.sac_training import recipe_for, train_sac
 
-    recipe = _adapted(SacRecipe(), options)
+    recipe = _adapted(recipe_for(options.env), options)
     with reporting(_title(options), recipe.steps, console) as report:
         return train_sac(options.env, recipe, seed=options.seed, root=options.out, report=report)
 
