@@ -21,8 +21,9 @@ from dto_agents import zoo
 from dto_agents.catalogue import make_agent, members
 from dto_agents.planar import dataset, learning
 from dto_agents.planar.learning import AGENTS, ENV_ID, LOSSES, PAPER, Lessons, Recipe, load_network
+from dto_agents.planar.simulator import SimulatorOptions
 from dto_envs.planar_push.tasks import SETS, task_set
-from dto_eval.suites import SuiteOptions, dlm_parameters
+from dto_eval.suites import SuiteOptions, dlm_mechanics, dlm_parameters
 from dto_eval.suites.page import Page
 
 CLIP = 100.0  # cm^2; one object that flies off would decide a mean without it
@@ -176,6 +177,14 @@ def _write(rows: Sequence[Row], options: SuiteOptions, paper_weights: Path) -> P
         page.text(PARAMETERS_TEXT)
     except zoo.MissingWeightsError as error:
         page.text(f"Left out: {error}")
+    page.heading("The simulator and the layer that gradients go through")
+    examples = dataset.read(options.out / "data" / "planar.hdf5", "train")
+    page.table("simulator", dlm_mechanics.COLUMNS, dlm_mechanics.gaps(examples), digits=3)
+    page.text(
+        "Largest distance over the keyframes between an object's positions in the differentiable simulator and in "
+        f"pymunk, median over the training tasks, for the expert's targets with noise. Training uses a kappa of "
+        f"{SimulatorOptions.kappa:.0f}. {dlm_mechanics.layer_sentence(examples)}"
+    )
     page.heading("Seconds a data point")
     columns = ["", "forward", "backward", "paper: forward", "paper: backward"]
     page.table("seconds", columns, _seconds(options, paper_weights), digits=4)

@@ -65,6 +65,13 @@ def test_parameters_are_made_true_one_group_at_a_time(page):
     assert max(dlm_parameters._medians(network, lessons).values()) < 0.1
 
 
+def test_the_simulators_gap_to_pymunk_closes_as_contacts_grow_sharper(page):
+    rows = read(page.parent / "simulator.csv")
+    assert float(rows["10000"][0] if "10000" in rows else rows["10000.0"][0]) < 0.2
+    assert float(rows["100" if "100" in rows else "100.0"][0]) > 0.5
+    assert "the forces carry the objects" in page.read_text()
+
+
 def test_it_is_a_suite_and_missing_weights_are_left_out():
     assert find_suite("dlm") is dlm.run
     with pytest.raises(zoo.MissingWeightsError):
