@@ -42,6 +42,7 @@ class EnvRow:
         least_success: the smallest score that an episode with success can have.
         object_sets: the values of its keyword ``object_set``, None, for objects drawn by the seed, left out.
         force_layout: what an action means with ``feed_forward=True``; None where the environment has no such keyword.
+        has_cost: True where ``info["cost"]`` is what an episode has cost, which records keep and boards show.
     """
 
     id: str
@@ -58,6 +59,7 @@ class EnvRow:
     least_success: float = 1.0
     object_sets: tuple[str, ...] = ()
     force_layout: ActionLayout | None = None
+    has_cost: bool = False
 
 
 # Table IX of the DiffOG paper: bound 0.1 and alpha 4 on normalised velocities; Table XI: the penalty's parameters.
@@ -231,6 +233,7 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
                 horizon=400,
                 shard_size=50,
                 extra="iiwa",
+                has_cost=True,
             ),
             _manoeuvre("Parking", horizon=40),
             _manoeuvre("Reverse", horizon=40),

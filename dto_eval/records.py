@@ -76,6 +76,7 @@ class Episode(Frozen):
         success_once: success at any step.
         success_at_end: success at the last step.
         score: the environment's score, 0 to 1.
+        cost: what the episode has cost, None where the environment counts no cost.
         actions_sha256: SHA-256 of the commanded actions, float32, C order.
         filter_unresolved: for filters that may stop short of the limits, the largest violation left, normalised.
         policy_ms: mean milliseconds of one batched policy call of this episode's shard, filter excluded.
@@ -91,6 +92,7 @@ class Episode(Frozen):
     success_once: bool
     success_at_end: bool
     score: float = Field(ge=0, le=1)
+    cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     actions_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     filter_unresolved: float = 0.0
     policy_ms: float = 0.0

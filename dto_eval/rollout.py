@@ -103,6 +103,7 @@ class Row:
         self.success = False
         self.success_once = False
         self.score = 0.0
+        self.cost: float | None = None
         self.over = False
         self._dtype = env.action_space.dtype
         # A wrapper inside may look at every image.
@@ -124,6 +125,7 @@ class Row:
             self.success = bool(info["success"])
             self.success_once = self.success_once or self.success
             self.score = float(info["score"])
+            self.cost = float(info["cost"]) if "cost" in info else None
             if terminated or truncated:
                 self.over = True
                 return
@@ -231,6 +233,7 @@ def _finish(row: Row, shard: Shard, clock: Clock, unresolved: float, n_action_st
         success_once=row.success_once,
         success_at_end=row.success,
         score=min(max(row.score, 0.0), 1.0),
+        cost=row.cost,
         actions_sha256=actions_digest(actions),
         filter_unresolved=unresolved,
         **clock.timings(),

@@ -108,6 +108,9 @@ def check_records(protocol: Protocol, episodes: Mapping[Key, Episode], entry: En
             )
         if not entry.graded and episode.score != float(episode.success_once):
             raise RefusedError(f"{where} has score {episode.score}, which is not its success")
+        if (episode.cost is None) == entry.has_cost:
+            what = "no cost" if entry.has_cost else f"cost {episode.cost}, where there is none"
+            raise RefusedError(f"{where} has {what}; run it again with this version")
         reported = (episode.filter_unresolved, episode.policy_ms, episode.filter_ms, episode.wall_s)
         if not all(math.isfinite(value) and value >= 0 for value in reported):
             raise RefusedError(f"{where} has a timing or violation that is negative, NaN or infinite")

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from dto_agents.simple import RandomAgent
 from dto_envs.actions import ActionLayout
-from dto_envs.registry import row
+from dto_envs.registry import EnvRow, row
 from dto_envs.smoothness import VIOLATION_TOLERANCE
 from dto_eval.boards.guard import MAX_EVIDENCE_BYTES, MAX_RUN_BYTES, RefusedError, parse_json, printable, read_file
 from dto_eval.records import TIMINGS, Episode, Protocol, Run
@@ -74,7 +74,9 @@ class Submission:
         """SHA-256 of all that is submitted except timings, however the files are packed."""
         digest = hashlib.sha256(f"{self.run.model_dump_json()} {self.n_action_steps}".encode())
         for key, episode in self.episodes.items():
-            digest.update(episode.model_dump_json(exclude=set(TIMINGS)).encode())
+            # Without a cost, a record reads as it did before there were any.
+            left_out = set(TIMINGS) | ({"cost"} if episode.cost is None else set())
+            digest.update(episode.model_dump_json(exclude=left_out).encode())
             if self.grid is not None:
                 digest.update(np.ascontiguousarray(self.grid[key], dtype="<i4").tobytes())
         return digest.hexdigest()
@@ -168,9 +170,9 @@ def read_episodes(folder: Path, run: Run) -> Submission:
         file = pq.ParquetFile(
             io.BytesIO(contents), thrift_string_size_limit=1_000_000, thrift_container_size_limit=100_000
         )
-        _check_size(file, run.protocol, entry.layout, entry.horizon)
+        _check_size(file, run.protocol, entry)
         check_names(io.BytesIO(contents), EPISODES)
-        columns = _Columns(entry.layout)
+        columns = _Columns(entry)
         for batch in file.iter_batches(batch_size=_BLOCK_ROWS):
             columns.add(batch)
     except (pa.ArrowException, OSError, OverflowError) as error:
@@ -178,13 +180,13 @@ def read_episodes(folder: Path, run: Run) -> Submission:
     return columns.submission(run)
 
 
-def _check_size(file: Any, protocol: Protocol, layout: ActionLayout, horizon: int) -> None:
+def _check_size(file: Any, protocol: Protocol, entry: EnvRow) -> None:
     metadata = file.metadata
-    if not file.schema_arrow.remove_metadata().equals(_schema(layout)):
+    if not file.schema_arrow.remove_metadata().equals(_schema(entry)):
         raise RefusedError(f"{EPISODES} does not have the columns of a submission for {protocol.env_id}")
     if metadata.num_rows != protocol.episodes:
         raise RefusedError(f"{EPISODES} has {metadata.num_rows} episodes, the protocol {protocol.episodes}")
-    check_columns(metadata, EPISODES, protocol.episodes, protocol.episodes * horizon)
+    check_columns(metadata, EPISODES, protocol.episodes, protocol.episodes * entry.horizon)
 
 
 def check_columns(metadata: pq.FileMetaData, name: str, rows: int, values: int) -> None:
@@ -213,15 +215,16 @@ def check_names(source: Any, name: str) -> None:
 class _Columns:
     """Gathers the batches of a Parquet file into records and actions."""
 
-    def __init__(self, layout: ActionLayout) -> None:
-        self._layout = layout
+    def __init__(self, entry: EnvRow) -> None:
+        self._layout = entry.layout
+        self._fields = list(_record_fields(entry))
         self._episodes: dict[Key, Episode] = {}
         self._grid: dict[Key, np.ndarray] = {}
         self._n_action_steps: set[int | None] = set()
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take a batch of rows."""
-        records = batch.select(list(_record_fields())).to_pylist()
+        records = batch.select(self._fields).to_pylist()
         self._n_action_steps.update(batch.column("n_action_steps").to_pylist())
         lists = [batch.column(_action_column(name)) for name in self._layout.names]
         largest = MAX_NORMALIZED / grid_step(self._layout)
@@ -246,11 +249,11 @@ class _Columns:
         return Submission(run, self._episodes, self._grid or None, n_action_steps)
 
 
-def _record_fields() -> dict[str, Any]:
+def _record_fields(entry: EnvRow) -> dict[str, Any]:
     import pyarrow as pa
 
     hash_type = pa.binary(32)
-    return {
+    fields = {
         "member": pa.string(),
         "init": pa.int64(),
         "shard": pa.int32(),
@@ -265,13 +268,14 @@ def _record_fields() -> dict[str, Any]:
         "filter_ms": pa.float64(),
         "wall_s": pa.float64(),
     }
+    return fields | ({"cost": pa.float64()} if entry.has_cost else {})
 
 
-def _schema(layout: ActionLayout) -> pa.Schema:
+def _schema(entry: EnvRow) -> pa.Schema:
     import pyarrow as pa
 
-    actions = {_action_column(name): pa.list_(pa.int32()) for name in layout.names}
-    return pa.schema(_record_fields() | {"n_action_steps": pa.int32()} | actions)
+    actions = {_action_column(name): pa.list_(pa.int32()) for name in entry.layout.names}
+    return pa.schema(_record_fields(entry) | {"n_action_steps": pa.int32()} | actions)
 
 
 def _action_column(name: str) -> str:
@@ -282,9 +286,10 @@ def _encode(submission: Submission) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    layout, episodes = submission.layout, list(submission.episodes.values())
+    entry, episodes = row(submission.run.protocol.env_id), list(submission.episodes.values())
+    layout = entry.layout
     records = [_record(episode) for episode in episodes]
-    columns: dict[str, list[Any]] = {name: [record[name] for record in records] for name in _record_fields()}
+    columns: dict[str, list[Any]] = {name: [record[name] for record in records] for name in _record_fields(entry)}
     columns["n_action_steps"] = [submission.n_action_steps] * len(episodes)
     for index, name in enumerate(layout.names):
         columns[_action_column(name)] = (
@@ -294,7 +299,7 @@ def _encode(submission: Submission) -> bytes:
         )
     buffer = io.BytesIO()
     pq.write_table(
-        pa.table(columns, schema=_schema(layout)),
+        pa.table(columns, schema=_schema(entry)),
         buffer,
         compression="zstd",
         compression_level=19,

@@ -26,6 +26,8 @@ REFERENCES = ("random", "hold")
 # Measured with an interval for every row, and once more on the episodes that all compared agents solved.
 SMOOTHNESS = ("max_difference", "std_difference", "mean_abs_difference", "std_abs_difference")
 JUMPS = ("boundary_max_difference", "boundary_mean_difference", "interior_mean_difference")
+# Costs over the lowest are capped as by Hu et al. (2023): where the task is not done, and elsewhere.
+FAILURE_RATIO, SUCCESS_RATIO = 10.0, 5.0
 MOTION = ("peak_velocity", "peak_acceleration", "peak_jerk", "normalized_jerk", "sparc", "ldlj")
 
 
@@ -51,8 +53,12 @@ class BoardRow:
         jumps: means of the figures of ``JUMPS``, None where every action is a chunk.
         groups: group -> mean of each figure of ``SMOOTHNESS`` and ``MOTION``, None where it is undefined.
         solved: number of episodes that all compared agents solved; 0 for rows that are not compared.
-        solved_smoothness: means of the figures of ``SMOOTHNESS`` and of the steps on these.
+        solved_smoothness: means of the figures of ``SMOOTHNESS``, of the steps, and of the cost where there is one, on
+            these.
         front: True on the Pareto front of headline and smoothness.
+        cost: mean cost of the episodes with success; None without any, or where there are no costs.
+        cost_ratio: mean over episodes of the cost over the lowest that any row has for that init, capped at 5, and 10
+            for episodes without success; None where there are no costs.
     """
 
     name: str
@@ -74,6 +80,8 @@ class BoardRow:
     solved: int = 0
     solved_smoothness: Mapping[str, float] | None = None
     front: bool = False
+    cost: Interval | None = None
+    cost_ratio: Interval | None = None
 
     def headline(self, name: str) -> Interval:
         """The figure that leads the board, ``success`` or ``score``."""
@@ -120,6 +128,8 @@ def make_board(env_id: str, submissions: Sequence[Admitted]) -> Board:
     """Measure ``submissions``, all for ``env_id``, and put them in order."""
     headline = row(env_id).headline
     measured = [_measure(entry) for entry in submissions]
+    if row(env_id).has_cost:
+        measured = _with_cost_ratios(measured)
     reference = _reference(measured, headline)
     if reference is not None:
         measured = _solved_by_all(measured, reference, headline)
@@ -170,6 +180,9 @@ def _measure(entry: Admitted) -> _Measured:
     values["steps"] = {key: float(episode.steps) for key, episode in episodes.items()}
     success = {key: float(episode.success_once) for key, episode in episodes.items()}
     score = {key: episode.score for key, episode in episodes.items()}
+    costs = {key: episode.cost for key, episode in episodes.items() if episode.cost is not None}
+    values |= {"cost": costs} if costs else {}
+    paid = {key: cost for key, cost in costs.items() if success[key]}
     limits = _limits(columns, submission.layout)
     made = BoardRow(
         name=entry.name,
@@ -191,6 +204,7 @@ def _measure(entry: Admitted) -> _Measured:
             group: {name: _defined_mean(columns[f"{group}/{name}"]) for name in (*SMOOTHNESS, *MOTION)}
             for group in motion_groups(submission.layout)
         },
+        cost=statistics.mean_interval(statistics.table(paid)) if paid else None,
     )
     solved = frozenset(key for key, value in success.items() if value)
     return _Measured(made, values, solved, frozenset(member.name for member in protocol.members))
@@ -227,6 +241,23 @@ def _solved_by_all(measured: list[_Measured], best: _Measured, headline: str) ->
     if not common:
         return measured
     return [_with_solved(entry, common) if entry in compared else entry for entry in measured]
+
+
+def _with_cost_ratios(measured: list[_Measured]) -> list[_Measured]:
+    """Add costs over the lowest of each init."""
+    lowest: dict[int, float] = {}
+    for entry in measured:
+        for key in entry.solved:
+            lowest[key[1]] = min(entry.values["cost"][key], lowest.get(key[1], np.inf))
+    return [_with_cost_ratio(entry, lowest) for entry in measured]
+
+
+def _with_cost_ratio(entry: _Measured, lowest: Mapping[int, float]) -> _Measured:
+    def ratio(key: Key, cost: float) -> float:
+        return min(cost / lowest[key[1]], SUCCESS_RATIO) if key in entry.solved else FAILURE_RATIO
+
+    ratios = statistics.table({key: ratio(key, cost) for key, cost in entry.values["cost"].items()})
+    return replace(entry, row=replace(entry.row, cost_ratio=statistics.mean_interval(ratios)))
 
 
 def _with_solved(entry: _Measured, common: Sequence[Key]) -> _Measured:

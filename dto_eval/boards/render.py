@@ -12,7 +12,7 @@ from dto_envs.registry import row
 from dto_envs.smoothness import motion_groups
 from dto_eval.boards.evidence import canonical_json, resolution
 from dto_eval.boards.guard import RefusedError, code
-from dto_eval.boards.ranking import MOTION, SMOOTHNESS, Board, BoardRow, make_boards
+from dto_eval.boards.ranking import FAILURE_RATIO, MOTION, SMOOTHNESS, SUCCESS_RATIO, Board, BoardRow, make_boards
 from dto_eval.boards.submit import admitted
 from dto_eval.statistics import Interval
 
@@ -44,6 +44,12 @@ cannot be told from rounding and counts as none. The SHA-256 of the exact action
 **How to submit.** Run `dto-eval --env ENV --agent AGENT --episodes 1500` from a clean checkout, then
 `dto-board submit RUN` and `dto-board render`, and open a pull request with what changed in this folder. Anyone can
 check a submission with `dto-board verify leaderboards/submissions/TASK/AGENT/DIGEST`.
+"""
+
+COSTS = f"""
+**Costs.** Where the task counts costs, *cost* is the mean over the episodes with success. *Over the lowest*: mean of
+each episode's cost over the lowest of all agents here from the same initial state, at most {SUCCESS_RATIO:g}, and
+{FAILURE_RATIO:g} for episodes without success.
 """
 
 
@@ -95,6 +101,7 @@ def board_page(boards: Sequence[Board]) -> str:
     """``README.md``: how to read the boards, then a table for each environment."""
     widths = ", ".join(f"{resolution(row(board.env_id).layout):g} on {board.env_id}" for board in boards)
     text = HEADER.format(headlines="success (Push-T: score)", widths=widths or "on the normalised scale")
+    text += COSTS if any(row(board.env_id).has_cost for board in boards) else ""
     if not boards:
         return text + "\nThere are no submissions yet.\n"
     return "\n".join([text, *(_section(board) for board in boards)])
@@ -105,7 +112,7 @@ def board_data(boards: Sequence[Board]) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "boards": {
-            board.env_id: {"headline": board.headline, "rows": [_row_data(entry) for entry in board.rows]}
+            board.env_id: {"headline": board.headline, "rows": [_row_data(entry, board.env_id) for entry in board.rows]}
             for board in boards
         },
     }
@@ -140,7 +147,10 @@ def _compared(board: Board) -> str:
 def _main_table(board: Board) -> list[str]:
     leading = ["Score", "Success"] if board.headline == "score" else ["Success"]
     header = ["", "Agent", *leading, "Max difference", "Std of differences", "Over the limit"]
-    header += ["Between chunks, inside", "Steps", "Episodes", "Solved by all: max, std, steps", "Evidence"]
+    costs = row(board.env_id).has_cost
+    header += ["Cost", "Cost over the lowest"] if costs else []
+    solved = f"Solved by all: max, std, steps{', cost' if costs else ''}"
+    header += ["Between chunks, inside", "Steps", "Episodes", solved, "Evidence"]
     body = []
     for entry in board.rows:
         figures = [entry.score, entry.success] if board.headline == "score" else [entry.success]
@@ -152,6 +162,7 @@ def _main_table(board: Board) -> list[str]:
                 _interval(entry.smoothness["max_difference"], 3),
                 _interval(entry.smoothness["std_difference"], 4),
                 f"{100 * entry.violating:.1f} %, {entry.max_violation:.4f}" if entry.violating else "none",
+                *([_cost(entry.cost), _cost(entry.cost_ratio)] if costs else []),
                 _jumps(entry),
                 f"{entry.steps:.1f}",
                 f"{entry.episodes} ({entry.members} x {math.ceil(entry.episodes / entry.members)})",
@@ -188,7 +199,13 @@ def _solved(entry: BoardRow) -> str:
     if entry.solved_smoothness is None:
         return "-"
     means = entry.solved_smoothness
-    return f"{means['max_difference']:.3f}, {means['std_difference']:.4f}, {means['steps']:.1f} (n = {entry.solved})"
+    figures = [f"{means['max_difference']:.3f}", f"{means['std_difference']:.4f}", f"{means['steps']:.1f}"]
+    figures += [f"{means['cost']:.3f}"] if "cost" in means else []
+    return f"{', '.join(figures)} (n = {entry.solved})"
+
+
+def _cost(interval: Interval | None) -> str:
+    return "-" if interval is None else _interval(interval, 3)
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
@@ -203,7 +220,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _row_data(entry: BoardRow) -> dict[str, Any]:
+def _row_data(entry: BoardRow, env_id: str) -> dict[str, Any]:
     return {
         "submission": entry.name,
         "agent": entry.agent,
@@ -219,6 +236,7 @@ def _row_data(entry: BoardRow) -> dict[str, Any]:
         **{name: _interval_data(entry.smoothness[name]) for name in SMOOTHNESS},
         "violating_episodes": _rounded(entry.violating),
         "max_violation": _rounded(entry.max_violation),
+        **(_cost_data(entry) if row(env_id).has_cost else {}),
         "limits": {
             name: {"violations": count, "max_violation": _rounded(size)} for name, (count, size) in entry.limits.items()
         },
@@ -233,6 +251,11 @@ def _row_data(entry: BoardRow) -> dict[str, Any]:
             **{name: _rounded(value) for name, value in entry.solved_smoothness.items()},
         },
     }
+
+
+def _cost_data(entry: BoardRow) -> dict[str, Any]:
+    figures = {"cost": entry.cost, "cost_over_lowest": entry.cost_ratio}
+    return {name: None if value is None else _interval_data(value) for name, value in figures.items()}
 
 
 def _interval_data(interval: Interval) -> dict[str, float | None]:

@@ -47,7 +47,7 @@ class Comparison:
 
     Attributes:
         key: (member, init).
-        differing: which of initial state, success, score, steps and actions differ.
+        differing: which of initial state, success, score, cost, steps and actions differ.
         action_difference: largest difference of any action over the steps that both have, normalised, to within the
             archive's rounding; None where the archive holds no actions.
     """
@@ -152,6 +152,7 @@ def _compare(recorded: Recorded, rollout: Rollout) -> Comparison:
         "initial state": before.init_hash == again.init_hash,
         "success": before.success_once == again.success_once,
         "score": before.score == again.score,
+        "cost": before.cost == again.cost,
         "steps": before.steps == again.steps,
         "actions": before.actions_sha256 == again.actions_sha256,
         "actions per chunk": recorded.n_action_steps in (None, rollout.n_action_steps),
