@@ -3,7 +3,11 @@
     u(x) = sigma(u_LQR(x, tau) + N(x) - N(x1)),   u_LQR = u1 - b(tau) K(tau) (x - x1),   tau = a second network of x
 
 with the goal x1 and the torque u1 that holds it. sigma(u1) = u1 and sigma'(u1) = 1, so that near the goal, where the
-optimal control is discontinuous, the network changes nothing but the slope. A plain network (``MLP``) stands beside it.
+optimal control is discontinuous, the network changes nothing but the slope. Two others stand beside it: a plain network
+(``mlp``), and one that fades where the LQR comes in, whose network need not undo the LQR far from the goal, where the
+light wrist makes it worse than nothing (``faded``, ours):
+
+    u(x) = sigma(u_LQR(x, tau) + (1 - b(tau)) N(x))
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from dto_envs.iiwa.model import goal_state, goal_torque
 WIDTHS = (32, 64, 64, 32)  # the paper's Appendix B, for both networks
 STATE_SIZE = 2 * JOINTS
 
-Kind = Literal["qrnet", "mlp"]
+Kind = Literal["qrnet", "faded", "mlp"]
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,14 @@ class Saturation(nn.Module):
 
 
 class ControlNetwork(nn.Module):
-    """The control of a state: QRnet, or the plain network of the same shape."""
+    """The control of a state: QRnet, or one of the other kinds with a network of the same shape."""
 
-    def __init__(self, kind: Kind, blend: Blend | None = None) -> None:
-        """Random weights; the scales of inputs and outputs are 1 until :meth:`set_scales`."""
+    def __init__(self, kind: Kind, blend: Blend | None = None, widths: Sequence[int] = WIDTHS) -> None:
+        """Random weights, ``widths`` neurons in the layers; scales are 1 until :meth:`set_scales`."""
         super().__init__()
         self.kind: Kind = kind
         self.blend = blend or Blend()
-        self.network = _layers((nn.Tanh, nn.Tanh, nn.ELU, nn.ELU), JOINTS)
+        self.network = _layers((nn.Tanh, nn.Tanh, nn.ELU, nn.ELU), widths, JOINTS)
         self.center: Tensor
         self.spread: Tensor
         self.torque_scale: Tensor
@@ -114,15 +118,18 @@ class ControlNetwork(nn.Module):
         self.spread.copy_(spread)
         self.torque_scale.copy_(torque_scale)
 
-    def forward(self, states: Tensor, regulator: Tensor) -> Tensor:
+    def forward(self, states: Tensor, regulator: Tensor, share: Tensor) -> Tensor:
         """Torques (B, 7) [Nm].
 
         Args:
             states: (B, 14).
             regulator: (B, 7) the blended LQR's torque of :func:`regulator_torque`; a plain network ignores it.
+            share: (B,) what the LQR leaves to the network, 1 - b; only the faded kind looks at it.
         """
         if self.kind == "mlp":
             return self.rest + self._correction(states)
+        if self.kind == "faded":
+            return self.saturation(regulator + share[:, None] * self._correction(states))
         both = self._correction(torch.cat([states, self.goal[None]]))
         return self.saturation(regulator + both[:-1] - both[-1:])
 
@@ -133,10 +140,10 @@ class ControlNetwork(nn.Module):
 class TimeNetwork(nn.Module):
     """The optimal remaining time of a state, positive by a softplus."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         """Random weights, as :class:`ControlNetwork`."""
         super().__init__()
-        self.network = _layers((nn.ELU,) * 4, 1)
+        self.network = _layers((nn.ELU,) * 4, widths, 1)
         self.center: Tensor
         self.spread: Tensor
         self.register_buffer("center", torch.zeros(STATE_SIZE))
@@ -164,10 +171,10 @@ class Policy:
     def torques(self, states: np.ndarray) -> np.ndarray:
         """Torques (B, 7) [Nm] for states (B, 14)."""
         tensor = torch.as_tensor(states, dtype=torch.float32)
-        regulator = torch.zeros(len(tensor), JOINTS)
-        if self.control.kind == "qrnet":
-            regulator = regulator_torque(tensor, self.time(tensor), self.control.blend)
-        return self.control(tensor, regulator).numpy().astype(np.float64)
+        regulator, share = torch.zeros(len(tensor), JOINTS), torch.ones(len(tensor))
+        if self.control.kind != "mlp":
+            regulator, share = regulator_torque(tensor, self.time(tensor), self.control.blend)
+        return self.control(tensor, regulator, share).numpy().astype(np.float64)
 
     @torch.no_grad()
     def remaining(self, states: np.ndarray) -> np.ndarray:
@@ -207,17 +214,18 @@ def regulator_gain(remaining: Tensor, blend: Blend) -> Tensor:
     return blend.weight(remaining)[:, None, None] * torch.lerp(lower, upper, share)
 
 
-def regulator_torque(states: Tensor, remaining: Tensor, blend: Blend) -> Tensor:
-    """The blended LQR's torque (B, 7) [Nm] for states (B, 14) with remaining times (B,) [s]."""
+def regulator_torque(states: Tensor, remaining: Tensor, blend: Blend) -> tuple[Tensor, Tensor]:
+    """The blended LQR's torque (B, 7) [Nm] for states (B, 14) with remaining times (B,) [s], and 1 - b (B,)."""
     goal = torch.tensor(goal_state(), dtype=torch.float32)
     rest = torch.tensor(goal_torque(), dtype=torch.float32)
-    return rest - torch.einsum("bij,bj->bi", regulator_gain(remaining, blend), states - goal)
+    torque = rest - torch.einsum("bij,bj->bi", regulator_gain(remaining, blend), states - goal)
+    return torque, 1 - blend.weight(remaining)
 
 
-def _layers(activations: Sequence[type[nn.Module]], outputs: int) -> nn.Sequential:
+def _layers(activations: Sequence[type[nn.Module]], widths: Sequence[int], outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     size = STATE_SIZE
-    for width, activation in zip(WIDTHS, activations, strict=True):
+    for width, activation in zip(widths, activations, strict=True):
         layers += [nn.Linear(size, width), activation()]
         size = width
     return nn.Sequential(*layers, nn.Linear(size, outputs))

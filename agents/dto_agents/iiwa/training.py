@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dto_agents.iiwa.qrnet import Blend, ControlNetwork, Kind, Policy, TimeNetwork, regulator_torque
+from dto_agents.iiwa.qrnet import WIDTHS, Blend, ControlNetwork, Kind, Policy, TimeNetwork, regulator_torque
 from dto_agents.iiwa.trajectory import OptimalTrajectory
 from dto_agents.training import TrainingError
 from dto_envs.iiwa import constants
@@ -27,7 +27,8 @@ class TrainingOptions:
     """How networks are trained. Epochs, batch, rate and the interval of validation are the paper's.
 
     Attributes:
-        kind: ``qrnet`` or ``mlp``.
+        kind: ``qrnet``, ``faded`` or ``mlp``.
+        widths: neurons of the layers of both networks.
         metric: in which a torque error e is measured: ``joint``, each joint's in units of what the network has to add
             there; or ``cost``, r2 |e|^2 + r3 |M(q)^-1 e|^2, what it costs at once.
         blend: how the LQR fades with the remaining time.
@@ -43,6 +44,7 @@ class TrainingOptions:
     """
 
     kind: Kind = "qrnet"
+    widths: tuple[int, int, int, int] = WIDTHS
     metric: Literal["joint", "cost"] = "cost"
     blend: Blend = field(default_factory=Blend)
     epochs: int = 200
@@ -182,9 +184,9 @@ def one_thread() -> Iterator[None]:
 def _train_control(
     train: Samples, validation: Samples, options: TrainingOptions, report: Callable[[str, int, float], None]
 ) -> tuple[ControlNetwork, float]:
-    network = ControlNetwork(options.kind, options.blend)
-    regulator, goal_regulator = (_regulator(samples, options) for samples in (train, validation))
-    missing = train.torques - (regulator if options.kind == "qrnet" else network.rest)
+    network = ControlNetwork(options.kind, options.blend, options.widths)
+    (regulator, share), goal_regulator = (_regulator(samples, options) for samples in (train, validation))
+    missing = train.torques - (network.rest if options.kind == "mlp" else regulator)
     # The wrist's torques are a thousand times smaller than the shoulder's.
     scale = missing.std(dim=0)
     outputs = scale.diag() if options.metric == "joint" else _whitening(missing, train.inverse_masses)
@@ -192,21 +194,21 @@ def _train_control(
 
     def shown() -> tuple[Tensor, ...]:
         order, moved = _order(len(train), options)
-        states, torques, lqr, inverse_masses = (
-            each[order] for each in (train.states, train.torques, regulator, train.inverse_masses)
-        )
+        given = (train.states, regulator, share, train.torques, train.inverse_masses)
+        states, lqr, left, torques, inverse_masses = (each[order] for each in given)
         for rows in moved.split(_ROWS):
             near = _off_trajectory(train, order[rows], options)
             states[rows], torques[rows] = near.states, near.torques
-            if options.kind == "qrnet":
-                lqr[rows] = regulator_torque(near.states, near.remaining, options.blend)
-        return states, torques, lqr, inverse_masses
+            if options.kind != "mlp":
+                lqr[rows], left[rows] = regulator_torque(near.states, near.remaining, options.blend)
+        return states, lqr, left, torques, inverse_masses
 
-    def loss(states: Tensor, torques: Tensor, lqr: Tensor, inverse_masses: Tensor) -> Tensor:
-        return _size(network(states, lqr) - torques, inverse_masses, scale, options)
+    def loss(states: Tensor, lqr: Tensor, left: Tensor, torques: Tensor, inverse_masses: Tensor) -> Tensor:
+        return _size(network(states, lqr, left) - torques, inverse_masses, scale, options)
 
     def error() -> float:
-        return loss(validation.states, validation.torques, goal_regulator, validation.inverse_masses).sqrt().item()
+        known = validation.states, *goal_regulator, validation.torques, validation.inverse_masses
+        return loss(*known).sqrt().item()
 
     best = _descend(network, shown, loss, error, options, lambda epoch, value: report("control", epoch, value))
     return network, best
@@ -233,7 +235,7 @@ def _whitening(missing: Tensor, inverse_masses: Tensor) -> Tensor:
 def _train_time(
     train: Samples, validation: Samples, options: TrainingOptions, report: Callable[[str, int, float], None]
 ) -> tuple[TimeNetwork, float]:
-    network = TimeNetwork()
+    network = TimeNetwork(options.widths)
     network.set_scales(train.states.mean(dim=0), train.states.std(dim=0))
 
     def shown() -> tuple[Tensor, ...]:
@@ -279,11 +281,13 @@ def _off_trajectory(train: Samples, index: Tensor, options: TrainingOptions) -> 
     )
 
 
-def _regulator(samples: Samples, options: TrainingOptions) -> Tensor:
+def _regulator(samples: Samples, options: TrainingOptions) -> tuple[Tensor, Tensor]:
+    """The blended LQR's torque (N, 7), and what it leaves to the network (N,)."""
     if options.kind == "mlp":
-        return torch.zeros_like(samples.torques)
+        return torch.zeros_like(samples.torques), torch.ones_like(samples.remaining)
     parts = zip(samples.states.split(_ROWS), samples.remaining.split(_ROWS), strict=True)
-    return torch.cat([regulator_torque(states, remaining, options.blend) for states, remaining in parts])
+    torques, shares = zip(*(regulator_torque(*part, options.blend) for part in parts), strict=True)
+    return torch.cat(torques), torch.cat(shares)
 
 
 def _descend(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dto_agents.iiwa.qrnet import Blend, ControlNetwork, Policy, TimeNetwork
+from dto_agents.iiwa.qrnet import WIDTHS, Blend, ControlNetwork, Policy, TimeNetwork
 from dto_agents.zoo import DamagedWeightsError
 
 
@@ -25,7 +25,8 @@ def pack(policies: Sequence[Policy]) -> tuple[dict[str, Tensor], dict[str, Any]]
     control = policies[0].control
     blend = [control.blend.full, control.blend.none]
     shown = [None if math.isinf(value) else value for value in blend]
-    return tensors, {"network": control.kind, "blend_s": shown, "policies": len(policies)}
+    widths = [layer.out_features for layer in control.network if isinstance(layer, torch.nn.Linear)][:-1]
+    return tensors, {"network": control.kind, "widths": widths, "blend_s": shown, "policies": len(policies)}
 
 
 def unpack(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> list[Policy]:
@@ -36,9 +37,10 @@ def unpack(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> lis
     """
     try:
         full, none = (math.inf if value is None else value for value in description["blend_s"])
-        policies = []
+        widths, policies = description.get("widths", WIDTHS), []
         for index in range(description["policies"]):
-            control, time = ControlNetwork(description["network"], Blend(full, none)), TimeNetwork()
+            control = ControlNetwork(description["network"], Blend(full, none), widths)
+            time = TimeNetwork(widths)
             for part, network in (("control", control), ("time", time)):
                 start = f"{index}.{part}."
                 own = {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}

@@ -11,6 +11,7 @@ import torch
 
 from dto_agents.iiwa.lqr import goal_regulator
 from dto_agents.iiwa.qrnet import (
+    WIDTHS,
     Blend,
     ControlNetwork,
     Ensemble,
@@ -26,9 +27,9 @@ from dto_envs.iiwa import constants
 from dto_envs.iiwa.model import goal_state, goal_torque
 
 
-def policy(kind="qrnet", seed=0, blend=None) -> Policy:
+def policy(kind="qrnet", seed=0, blend=None, widths=WIDTHS) -> Policy:
     torch.manual_seed(seed)
-    return Policy(ControlNetwork(kind, blend), TimeNetwork())
+    return Policy(ControlNetwork(kind, blend, widths), TimeNetwork(widths))
 
 
 def states(count: int) -> np.ndarray:
@@ -69,9 +70,20 @@ def test_a_network_of_zeros_is_the_saturated_regulator():
     made = policy()
     torch.nn.init.zeros_(made.control.network[-1].weight)
     where = torch.tensor(states(4), dtype=torch.float32)
-    lqr = regulator_torque(where, made.time(where), made.control.blend)
+    lqr, _ = regulator_torque(where, made.time(where), made.control.blend)
     expected = made.control.saturation(lqr).detach().numpy()
     np.testing.assert_allclose(made.torques(states(4)), expected, rtol=1e-5)
+
+
+def test_a_faded_network_is_silent_where_the_regulator_rules():
+    made = policy("faded", blend=Blend(0.2, 0.5))
+    where = torch.tensor(states(3), dtype=torch.float32)
+    lqr, share = regulator_torque(where, torch.tensor([0.1, 0.35, 0.6]), made.control.blend)
+    torch.testing.assert_close(share, torch.tensor([0.0, 0.5, 1.0]))
+    torques = made.control(where, lqr, share)
+    torch.testing.assert_close(torques[0], made.control.saturation(lqr)[0])
+    assert (torques[1:] - made.control.saturation(lqr)[1:]).abs().max() > 0.01
+    torch.testing.assert_close(lqr[2], torch.tensor(goal_torque(), dtype=torch.float32))
 
 
 def test_networks_have_the_papers_shape():
@@ -90,15 +102,15 @@ def test_an_ensemble_is_the_mean():
         Ensemble([])
 
 
-@pytest.mark.parametrize("kind", ["qrnet", "mlp"])
-def test_weights_come_back(kind, tmp_path):
-    made = policy(kind, blend=Blend(0.5, 1.5))
+@pytest.mark.parametrize(("kind", "widths"), [("qrnet", WIDTHS), ("mlp", WIDTHS), ("faded", (8, 16, 16, 8))])
+def test_weights_come_back(kind, widths, tmp_path):
+    made = policy(kind, blend=Blend(0.5, 1.5), widths=widths)
     made.control.set_scales(torch.ones(14), 2 * torch.ones(14), 3 * torch.eye(7))
     save_policy(tmp_path / "policy.safetensors", made, {"points": 7})
     back, notes = load_policy(tmp_path / "policy.safetensors")
     assert notes["points"] == 7 and back.control.blend == Blend(0.5, 1.5)
     np.testing.assert_array_equal(back.torques(states(5)), made.torques(states(5)))
-    tensors, description = pack([made, policy(kind)])
+    tensors, description = pack([made, policy(kind, widths=widths)])
     assert len(unpack(tensors, description)) == 2
     tensors.pop("1.time.network.0.weight")
     with pytest.raises(DamagedWeightsError, match="no weights of an iiwa policy"):
