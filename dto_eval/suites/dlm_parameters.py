@@ -1,4 +1,4 @@
-"""What the plans of derendering networks depend on: one group of their mechanical parameters at a time made true."""
+"""What the plans of derendering networks depend on: parameters made true one group at a time; where fingers are sent."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from dto_agents import zoo
-from dto_agents.planar import dataset
-from dto_agents.planar.learning import ENV_ID, Lessons, load_network
+from dto_agents.planar.dataset import Example, solve_example
+from dto_agents.planar.learning import AGENTS, ENV_ID, Lessons, load_network
 from dto_agents.planar.networks import LAYER, MechanicsNetwork, targets_of
 from dto_agents.planar.qp_layer import Mechanics, inverse_dynamics
 from dto_agents.planar.simulator import simulate, trajectory_loss
-from dto_envs.planar_push.tasks import make_task, task_set
+from dto_envs.planar_push.constants import POSITION_STIFFNESS
+from dto_envs.planar_push.shapes import to_body
+from dto_envs.planar_push.tasks import Task, make_task, task_set
 
 SETS = ("test", "family")
 # Groups of parameters by what the page calls them.
@@ -26,6 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "poses": ("poses",),
     "ground contact": ("external_point", "external_cone"),
 }
+GEOMETRY_COLUMNS = ["agent", *(f"{what}, {name} [cm]" for name in SETS for what in ("depth", "facet length"))]
 COLUMNS = ["parameters", *(f"{agent}, {name}" for agent in ("MDR", "CVX") for name in SETS)]
 
 
@@ -39,7 +42,7 @@ def rows(weights: Path | None, count: int | None = None) -> list[list]:
     Raises:
         dto_agents.zoo.MissingWeightsError: no MDR or CVX in the zoo.
     """
-    lessons = {name: _lessons(name, count) for name in SETS}
+    lessons = {name: Lessons.of(_examples(name, count)) for name in SETS}
     columns = []
     for agent in ("mdr", "cvx"):
         for name in SETS:
@@ -49,9 +52,50 @@ def rows(weights: Path | None, count: int | None = None) -> list[list]:
     return [[case, *(column[case] for column in columns)] for case in columns[0]]
 
 
-def _lessons(name: str, count: int | None) -> Lessons:
+def geometry(weights: Path | None, count: int | None = None) -> list[list]:
+    """Rows of a table, in cm, medians over tasks, keyframes, fingers and members, first those of the expert.
+
+    For each set: how deep below the object's surface targets lie (negative: outside), and how long the facets are that
+    fingers are to touch, None for networks that do not predict them.
+
+    Raises:
+        dto_agents.zoo.MissingWeightsError: one of the architectures is not in the zoo.
+    """
+    table: list[list] = [["expert"], *([agent.upper()] for agent in AGENTS)]
+    for name in SETS:
+        examples = _examples(name, count)
+        each = Lessons.of(examples)
+        tasks = [example.task for example in examples]
+        exact = each.fingers + each.forces / POSITION_STIFFNESS
+        table[0] += [_depth(tasks, [exact]), _length([each.mechanics.facets])]
+        for line, agent in zip(table[1:], AGENTS, strict=True):
+            networks = [load_network(agent, entry.path) for entry in zoo.list_members(agent, ENV_ID, weights)]
+            with torch.no_grad():
+                facets = [n.parameters_of(each.views).facets for n in networks if isinstance(n, MechanicsNetwork)]
+                line += [_depth(tasks, [network(each.views) for network in networks]), _length(facets)]
+    return table
+
+
+def _depth(tasks: Sequence[Task], targets: Sequence[Tensor]) -> float:
+    """Median depth of targets (tasks, T, 2, 2) below the surfaces of objects on their way, cm."""
+    depths = [
+        -task.polygon.distance(to_body(pose, points))
+        for some in targets
+        for task, each in zip(tasks, some.numpy(), strict=True)
+        for pose, points in zip(task.poses, each, strict=True)
+    ]
+    return 100.0 * float(np.median(depths))
+
+
+def _length(facets: Sequence[Tensor]) -> float | None:
+    """Median length of facets (..., vertex, x or y), cm."""
+    lengths = [(each[..., 1, :] - each[..., 0, :]).norm(dim=-1).numpy() for each in facets]
+    return 100.0 * float(np.median(lengths)) if lengths else None
+
+
+def _examples(name: str, count: int | None) -> list[Example]:
     size = task_set(name).size
-    return Lessons.of([dataset.solve_example(make_task(name, index)) for index in range(min(count or size, size))])
+    return [solve_example(make_task(name, index)) for index in range(min(count or size, size))]
 
 
 @torch.no_grad()

@@ -59,7 +59,9 @@ def test_parameters_are_made_true_one_group_at_a_time(page):
     rows = read(page.parent / "parameters.csv")
     assert len(rows) == 1 + 1 + 2 * len(dlm_parameters.GROUPS)
     assert all(np.isfinite(list(map(float, row))).all() for name, row in rows.items() if name != "parameters")
-    lessons = dlm_parameters._lessons("family", 2)
+    geometry = read(page.parent / "geometry.csv")
+    assert abs(float(geometry["expert"][0])) < 0.5 and geometry["NN"][1] == "" and float(geometry["MDR"][1]) > 0
+    lessons = learning.Lessons.of(dlm_parameters._examples("family", 2))
     network = NETWORKS["mdr"]().eval()
     network.parameters_of = lambda views: replace(lessons.mechanics, poses=lessons.poses)
     assert max(dlm_parameters._medians(network, lessons).values()) < 0.1
