@@ -1,4 +1,4 @@
-"""What the plans of derendering networks depend on: parameters made true one group at a time; where fingers are sent."""
+"""What the plans of derendering networks depend on, parameter by parameter, and where fingers are sent."""
 
 from __future__ import annotations
 
