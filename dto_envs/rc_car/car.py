@@ -220,10 +220,12 @@ def _tyre(along, across, static, dynamic):  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _substep(forward, left, yaw, throttle, steering, constants, sliding):  # pragma: no cover - compiled
-    """Accelerations of the body: forward, left in m/s^2, yaw in rad/s^2; adds to ``sliding`` (4,)."""
+def _substep(forward, left, yaw, throttle, cos, sin, constants, sliding):  # pragma: no cover - compiled
+    """Accelerations of the body: forward, left in m/s^2, yaw in rad/s^2; adds to ``sliding`` (4,).
+
+    ``cos`` and ``sin`` are those of the front wheels' angle.
+    """
     power, _, front_static, front_dynamic, rear_static, rear_dynamic, relaxation, _, axle, track, radius, _ = constants
-    cos, sin = math.cos(steering), math.sin(steering)
     total_forward, total_left, moment = 0.0, 0.0, 0.0
     for wheel in range(4):
         side = track if wheel % 2 == 0 else -track
@@ -252,6 +254,7 @@ def _drive(states, controls, noise, dt, parts, constants, trajectory):  # pragma
     keeps = math.exp(-drag * h)
     line = np.empty((under_way + 1, 2))
     sliding = np.empty(4)
+    wheels, wheels_cos, wheels_sin = 0.0, 1.0, 0.0
     for car in range(cars):
         trajectory[car, 0] = states[car]
         for k in range(under_way):
@@ -272,7 +275,9 @@ def _drive(states, controls, noise, dt, parts, constants, trajectory):  # pragma
             for part in range(parts):
                 behind = min(max(math.ceil((delay - part * h) / dt - 1e-9), 0), under_way)
                 throttle, steering = line[under_way - behind, 0], line[under_way - behind, 1] * max_steering
-                gain = _substep(forward, left, yaw, throttle, steering, constants, sliding)
+                if steering != wheels:
+                    wheels, wheels_cos, wheels_sin = steering, math.cos(steering), math.sin(steering)
+                gain = _substep(forward, left, yaw, throttle, wheels_cos, wheels_sin, constants, sliding)
                 forward = (forward + h * gain[0]) * keeps
                 left = (left + h * gain[1]) * keeps
                 yaw += h * gain[2]
