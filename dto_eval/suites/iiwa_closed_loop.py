@@ -104,8 +104,8 @@ def run_at(scale: Scale, options: SuiteOptions) -> Path:
     from dto_eval.suites.iiwa_closed_loop_page import write_page
 
     results = Results()
-    tests = {DEFAULT_SIDE: _test_set(scale, DEFAULT_SIDE, results, options)}
-    _evaluate_references(results, tests[DEFAULT_SIDE], options)
+    test = _test_set(scale, DEFAULT_SIDE, results, options)
+    _evaluate_references(results, test, options)
     arms = arms_of(scale)
     plan = schedule(arms, scale)
     for done, (name, trial) in enumerate(plan):
@@ -113,11 +113,10 @@ def run_at(scale: Scale, options: SuiteOptions) -> Path:
         left = f"about {minutes * (len(plan) - done):.0f} CPU min left"
         options.console.print(f"{name}, trial {trial + 1}: {done}/{len(plan)} done, {left}")
         _prepare_data(scale, trial, options)
-        found = _run_trial(name, arms[name], trial, tests[DEFAULT_SIDE], results, options)
+        found = _run_trial(name, arms[name], trial, test, results, options)
         results.arms.setdefault(name, []).append(found)
         write_page(results, scale, options.out)
-    tests |= {side: _test_set(scale, side, results, options) for side in SIDES if side != DEFAULT_SIDE}
-    _evaluate_shipped(results, tests, options)
+    _evaluate_shipped(results, {side: _test_set(scale, side, results, options) for side in SIDES}, options)
     return write_page(results, scale, options.out)
 
 

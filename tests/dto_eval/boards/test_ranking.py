@@ -163,6 +163,35 @@ def test_solved_by_all_counts_the_episodes_that_all_compared_agents_solved(make,
         assert rows[agent].solved_smoothness["steps"] == pytest.approx(np.mean([20 + init % 7 for init in common]))
 
 
+def test_costs_are_held_against_the_lowest_of_each_start(make, root):
+    arm = "dto/IiwaReach-v0"
+    submissions = submitted(
+        root,
+        make.run(make.protocol("hold", arm, episodes=8), succeeds=lambda _, init: init % 2 == 0, cost=2.0),
+        make.run(make.protocol("robots.py:Dear", arm, episodes=8), succeeds=lambda *_: True, cost=3.0),
+        make.run(make.protocol("robots.py:Lost", arm, episodes=8), succeeds=lambda *_: False, cost=1.0),
+    )
+    rows = {made.agent: made for made in make_board(arm, submissions).rows}
+    assert rows["hold"].cost.mean == 2 and rows["hold"].cost_ratio.mean == pytest.approx((1 + 10) / 2)
+    assert rows["robots.py:Dear"].cost_ratio.mean == pytest.approx((1.5 + 1) / 2)
+    assert rows["robots.py:Lost"].cost is None and rows["robots.py:Lost"].cost_ratio.mean == 10
+    render(root)
+    page = (root / "README.md").read_text()
+    assert "| Cost | Cost over the lowest |" in page and "at most 5, and\n10 for" in page
+    data = {made["agent"]: made for made in json.loads((root / "boards.json").read_text())["boards"][arm]["rows"]}
+    assert data["robots.py:Dear"]["cost_over_lowest"]["mean"] == 1.25 and data["robots.py:Lost"]["cost"] is None
+
+
+def test_costs_are_where_the_task_counts_them(make, root):
+    with pytest.raises(RefusedError, match="has no cost; run it again"):
+        submitted(root, make.run(make.protocol("hold", "dto/IiwaReach-v0")))
+    with pytest.raises(RefusedError, match="has cost 1.0, where there is none"):
+        submitted(root, make.run(make.protocol("hold"), cost=1.0))
+    (record, *_) = load_run(make.run(make.protocol("hold"))).episodes.values()
+    submitted(root, make.run(make.protocol("hold")))
+    assert record.cost is None and "Cost" not in board_page(())
+
+
 # ---- the files ----
 
 

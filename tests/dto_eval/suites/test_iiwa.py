@@ -30,6 +30,7 @@ def test_the_solver_is_compared_with_and_without_marching(tmp_path, monkeypatch)
 
 
 def test_closed_loops_are_compared_and_not_run_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(iiwa_closed_loop, "SHIPPED", ("iiwa-lqr", "iiwa-mlp"))
     scale = iiwa_closed_loop.Scale(problems=5, trials=1, iterations=1, epochs=2, variants=False)
     options = SuiteOptions(tmp_path)
     page = iiwa_closed_loop.run_at(scale, options)
@@ -38,6 +39,11 @@ def test_closed_loops_are_compared_and_not_run_twice(tmp_path, monkeypatch):
         *(("success [%]", "IVP-ART"), ("success [%]", "DAgger"), ("cost ratio", "IVP-ART"), ("cost ratio", "DAgger"))
     ]
     assert table[0]["0"] == table[1]["0"]
+    assert {row["trials"] for row in table} == {"1"}
+    shipped = rows(tmp_path / "shipped.csv")
+    assert [(row["agent"], row["side [rad]"]) for row in shipped] == [
+        (f"`{name}`", side) for name in ("iiwa-lqr", "iiwa-mlp") for side in ("0.4", "1.0", "2.0")
+    ]
     controllers = {row["controller"]: row for row in rows(tmp_path / "controllers.csv")}
     assert controllers["optimum replayed with DDP's gains"]["success [%]"] == "100.0"
     assert float(controllers["plain network"]["cost ratio, mean"]) > 5
@@ -53,5 +59,9 @@ def test_closed_loops_are_compared_and_not_run_twice(tmp_path, monkeypatch):
 
 def test_fewer_problems_mean_a_shorter_comparison():
     full, quick = iiwa_closed_loop.scale_of(None), iiwa_closed_loop.scale_of(100)
-    assert (full.problems, full.trials, full.iterations, full.epochs, full.variants) == (500, 3, 6, 50, True)
+    assert (full.problems, full.trials, full.iterations, full.epochs, full.variants) == (500, 3, 6, 12, True)
     assert quick.problems == 100 and quick.trials == 1 and not quick.variants
+    plan = iiwa_closed_loop.schedule(iiwa_closed_loop.arms_of(full), full)
+    assert len(plan) == len(set(plan)) == 3 * 3 + 2 + 5
+    assert plan[:3] == [("MLP", 0), ("IVP-ART", 0), ("DAgger", 0)] and plan[-1][1] == 0
+    assert len(iiwa_closed_loop.schedule(iiwa_closed_loop.arms_of(quick), quick)) == 3
