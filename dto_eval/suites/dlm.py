@@ -212,8 +212,11 @@ def _more_tasks(options: SuiteOptions) -> str:
     except zoo.MissingWeightsError:
         return ""
     weight = recipe.get("facet_weight", 1.0)
-    facets = "" if weight == Recipe.facet_weight else f", and facets weigh {weight:g} times what other parameters do"
-    return f"*More tasks*: {recipe['extra']} beside the training set, which L_sim sees without labels{facets}. "
+    facets = "" if weight == Recipe.facet_weight else ", and facets weigh no more than other parameters"
+    return (
+        f"*More tasks*: {recipe['extra']} beside the training set, which L_sim sees without labels{facets}; "
+        "larger sets were not tried. "
+    )
 
 
 PARAMETERS_TEXT = (
