@@ -33,6 +33,8 @@ def write_page(results: Results, scale: Scale, folder: Path) -> Path:
     _write_iterations(
         page, "table1", "IVP-ART and DAgger", results, [name for name in MAIN if name in results.arms], scale
     )
+    if all(name in results.arms for name in MAIN):
+        page.text(_against_the_paper(results))
     variants = [name for name in results.arms if name not in (*MAIN, "MLP")]
     if variants:
         _write_iterations(page, "table3", "Variants", results, variants, scale)
@@ -80,6 +82,20 @@ def _write_iterations(page: Page, table: str, title: str, results: Results, name
             values = np.array([[value(each) for each in trial] for trial in results.arms[name]])
             rows.append([measure, name, len(values), *(_spread(column) for column in values.T)])
     page.table(table, columns, rows, caption="Mean and standard deviation over trials; columns are iterations.")
+
+
+def _against_the_paper(results: Results) -> str:
+    """What the paper says of the same comparison, beside what came out."""
+    ensembles = {name: [trial[-1] for trial in results.arms[name]] for name in MAIN}
+    found = {name: _row(name, trials)[2:4] for name, trials in ensembles.items()}
+    figures = " and ".join(f"{found[name][0]:.1f} % at {found[name][1]:.3f} ({name})" for name in MAIN)
+    ahead = found["IVP-ART"][0] > found["DAgger"][0] and found["IVP-ART"][1] < found["DAgger"][1]
+    verdict = "the same order." if ahead else "not that order."
+    text = f"The paper has IVP-ART far above DAgger. Here the ensembles reach {figures}: {verdict}"
+    plain = [100 * trial[-1].success_rate for trial in results.arms.get("MLP", [])]
+    return text + (
+        f" The paper's plain network never arrives, here it does from {np.mean(plain):.1f} %." if plain else ""
+    )
 
 
 def _write_controllers(page: Page, results: Results) -> None:

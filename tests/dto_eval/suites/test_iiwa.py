@@ -47,6 +47,7 @@ def test_closed_loops_are_compared_and_not_run_twice(tmp_path, monkeypatch):
     controllers = {row["controller"]: row for row in rows(tmp_path / "controllers.csv")}
     assert controllers["optimum replayed with DDP's gains"]["success [%]"] == "100.0"
     assert float(controllers["plain network"]["cost ratio, mean"]) > 5
+    assert "The paper has IVP-ART far above DAgger. Here the ensembles reach" in page.read_text(encoding="utf-8")
     assert "on the same 10 starts" in page.read_text(encoding="utf-8")
     before = page.read_bytes()
 
