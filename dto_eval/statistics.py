@@ -11,6 +11,7 @@ cases that were simulated; 94 % and more where they differ by no more than that)
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -115,11 +116,17 @@ def common_keys(*runs: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(set.intersection(*sets)) if sets else []
 
 
+@functools.lru_cache(maxsize=4)
 def _resample(shape: tuple[int, ...], resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each member (resamples, members) and each init (resamples, inits) is drawn in every resample."""
+    """How often each member (resamples, members) and each init (resamples, inits) is drawn in every resample.
+
+    Kept, since drawing takes most of an interval's time and boards ask for the same shape again and again.
+    """
     rng = np.random.default_rng(seed)
     member_counts, init_counts = (
         rng.multinomial(max(count - 1, 1), np.full(count, 1 / count), size=resamples).astype(np.float64)
         for count in shape
     )
+    for counts in (member_counts, init_counts):
+        counts.setflags(write=False)
     return member_counts, init_counts
