@@ -24,7 +24,7 @@ from dto_agents.soft_actor_critic import SacRecipe, learn, make_card
 from dto_agents.training import Report
 from dto_envs.iiwa.constants import JOINTS
 
-RECIPE = SacRecipe(steps=100_000, discount=0.995, tests=10)
+RECIPE = SacRecipe(steps=50_000, discount=0.995, tests=10)
 TESTED_SEEDS = range(70_000, 70_020)  # starts of the tests during training; evaluations use 100,000 and up
 FLOOR = -1.0  # of what a step earns
 APPROACH = 5.0  # reward per rad, or rad/s, that the state comes nearer to the goal
