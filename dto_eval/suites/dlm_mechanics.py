@@ -38,7 +38,7 @@ def gaps(examples: Sequence[Example]) -> list[list]:
         options = SimulatorOptions(kappa=kappa)
         soft = [simulate(scene, torch.from_numpy(some), options=options).numpy() for some in targets]
         distances = [np.linalg.norm((a - b)[..., :2], axis=-1).max(axis=1) for a, b in zip(soft, hard, strict=True)]
-        rows.append([kappa, *(100.0 * float(np.median(each)) for each in distances)])
+        rows.append([round(kappa), *(100.0 * float(np.median(each)) for each in distances)])
     return rows
 
 

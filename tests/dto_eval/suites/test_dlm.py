@@ -92,3 +92,14 @@ def test_the_page_says_which_orders_of_the_paper_come_out():
     )
     assert "CVX is below NN; so it is here" in said[1]
     assert "DLM is below CVX; here it is not" in said[3]
+
+
+def test_orders_within_the_spread_of_seeds_are_none():
+    def row(key, *medians):
+        losses = np.array(medians)[:, None].repeat(3, axis=1)
+        return dlm.Row(key.upper(), key, 600, len(medians), {"test": losses, "family": losses})
+
+    (said,) = dlm.findings([row("nn", 1.0, 2.0), row("mdr", 1.5, 2.5)])
+    assert "MDR is below NN; here the seeds differ more than the two do" in said
+    (said,) = dlm.findings([row("nn", 1.0, 2.0), row("mdr", 2.5, 2.6)])
+    assert "here it is not" in said
