@@ -302,8 +302,9 @@ def remarks(rows: Sequence[Row]) -> list[str]:
             f"than the shape-blind hand's {blind['test']:.2f}, and their order means nothing."
         )
     if blind and nn:
-        helped = more is not None and more["family"] < nn["family"]
-        further = f"; with more tasks it is at {more['family']:.2f} there: tasks were what it lacked" if helped else ""
+        further = ""
+        if more and more["family"] < nn["family"]:
+            further = f"; with more tasks it is at {more['family']:.2f} there: tasks were what it lacked"
         said.append(
             f"NN is at {nn['test']:.2f} where the shape-blind hand is at {blind['test']:.2f} on test, but at "
             f"{nn['family']:.2f} and {blind['family']:.2f} on family{further}."
