@@ -61,13 +61,13 @@ class Scale:
 
 
 def scale_of(episodes: int | None) -> Scale:
-    """The paper's scale for 500 training problems or None; with fewer, one shorter trial of the main comparison.
+    """The paper's scale for 500 training problems or None; with fewer, shorter trials of the main comparison.
 
     12 epochs in batches of 256 are a quarter of the steps of the paper's 200 in batches of 1024.
     """
     if episodes is None or episodes >= PROBLEMS:
         return Scale(episodes or PROBLEMS, trials=3, iterations=6, epochs=12, variants=True)
-    return Scale(episodes, trials=1, iterations=3, epochs=12, variants=False)
+    return Scale(episodes, trials=3, iterations=3, epochs=12, variants=False)
 
 
 @dataclass

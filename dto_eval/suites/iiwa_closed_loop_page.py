@@ -94,7 +94,7 @@ def _against_the_paper(results: Results) -> str:
     text = f"The paper has IVP-ART far above DAgger. Here the ensembles reach {figures}: {verdict}"
     plain = [100 * trial[-1].success_rate for trial in results.arms.get("MLP", [])]
     return text + (
-        f" The paper's plain network never arrives, here it does from {np.mean(plain):.1f} %." if plain else ""
+        f" The paper's plain network never arrives; here it arrives from {np.mean(plain):.1f} %." if plain else ""
     )
 
 
