@@ -9,6 +9,7 @@ from typing import Any
 from dto_eval.boards.ranking import REFERENCES, Board, BoardRow
 
 _COLORS = ("#2f6db5", "#c0392b", "#27864a", "#8e5bb5", "#c77f1a", "#17a2a2", "#7a5230", "#d6639f", "#5c6b73", "#9aab1f")
+_MARKERS = "oDv^"  # where there are more agents than colours
 _GRAY = "#9a9a9a"
 _TICKS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 _REFERENCE_MARKERS = {"random": "X", "hold": "s"}
@@ -58,7 +59,7 @@ def _draw(axes: Any, board: Board, rows: Sequence[BoardRow]) -> None:
             xerr=[[rough.mean - rough.lo], [rough.hi - rough.mean]],
             yerr=[[headline.mean - headline.lo], [headline.hi - headline.mean]],
             color=_color(entry, board),
-            marker="*" if entry.front else _REFERENCE_MARKERS.get(entry.agent, "o"),
+            marker="*" if entry.front else _marker(entry, board),
             markersize=11 if entry.front else 6,
             capsize=2,
             linewidth=1,
@@ -79,7 +80,15 @@ def _capable(entry: BoardRow, board: Board) -> bool:
 
 
 def _color(entry: BoardRow, board: Board) -> str:
+    return _GRAY if entry.agent in REFERENCES else _COLORS[_number(entry, board) % len(_COLORS)]
+
+
+def _marker(entry: BoardRow, board: Board) -> str:
     if entry.agent in REFERENCES:
-        return _GRAY
-    names = sorted({other.agent for other in board.rows} - set(REFERENCES))
-    return _COLORS[names.index(entry.agent) % len(_COLORS)]
+        return _REFERENCE_MARKERS[entry.agent]
+    return _MARKERS[_number(entry, board) // len(_COLORS) % len(_MARKERS)]
+
+
+def _number(entry: BoardRow, board: Board) -> int:
+    """The agent's place among the board's, by name."""
+    return sorted({other.agent for other in board.rows} - set(REFERENCES)).index(entry.agent)
