@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAIN = ("IVP-ART", "DAgger")
 WHAT = {
     "iiwa-qrnet": "QRnet, ensembles, as shipped",
-    "iiwa-qrnet-wide": "the same, trained on side 2",
+    "iiwa-qrnet-wide": "larger and faded networks, trained on side 2",
     "iiwa-mlp": "plain network, as shipped",
     "iiwa-sac": "soft actor-critic, model-free",
     "iiwa-lqr": "LQR that chooses its time",
