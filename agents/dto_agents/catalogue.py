@@ -22,7 +22,7 @@ from dto_envs.filters.phased import PhasedFilter
 from dto_envs.registry import row
 
 # The DLM paper's architectures, trained on its tasks and on more.
-PLANAR = tuple(f"{kind}{size}" for size in ("", "-large") for kind in ("nn", "nnm", "mdr", "cvx", "dlm"))
+PLANAR = tuple(f"{kind}{size}" for size in ("", "-large", "-huge") for kind in ("nn", "nnm", "mdr", "cvx", "dlm"))
 # QRnet from the default starts and from those of side 2, the plain network, and a model-free one.
 IIWA = ("iiwa-qrnet", "iiwa-qrnet-wide", "iiwa-mlp", "iiwa-sac")
 TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac", *IIWA, *PLANAR)

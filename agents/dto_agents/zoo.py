@@ -84,9 +84,10 @@ def list_members(agent: str, env_id: str, root: Path | None = None) -> tuple[Ent
         source = "" if agent.endswith("-sac") else " --data DEMONSTRATIONS"
         source += " --base WEIGHTS" if agent.endswith("-refine") else ""
         source += " --episodes 400" if agent.endswith("-large") else ""
+        source += " --episodes 2000" if agent.endswith("-huge") else ""
         raise MissingWeightsError(
             f"no weights of {agent!r} for {env_id} in {folder}; train them with: "
-            f"dto-train --agent {agent.removesuffix('-large')} --env {env_id}{source} --seed 42"
+            f"dto-train --agent {agent.removesuffix('-large').removesuffix('-huge')} --env {env_id}{source} --seed 42"
         )
     return tuple(_entry(seed, found[seed]) for seed in sorted(found))
 

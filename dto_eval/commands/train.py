@@ -45,8 +45,8 @@ class Train:
     (rc-car-dynamics), a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data;
     stopped with Ctrl-C it writes the best policy so far, and cannot go on), or a controller of the iiwa (iiwa-qrnet,
     iiwa-mlp; iiwa-qrnet-wide from starts of side 2; iiwa-sac by trial and error, as rc-car-sac), or one of the
-    networks that push objects as a video shows (nn, nnm, mdr, cvx, dlm; of
-    more tasks they are called nn-large and so on). The -refine filters learn from the trained policy's own chunks."""
+    networks that push objects as a video shows (nn, nnm, mdr, cvx, dlm; of more tasks they are called nn-large, from
+    1,000 on nn-huge, and so on). The -refine filters learn from the trained policy's own chunks."""
     env: str = "dto/PushT-v0"
     """Environment id."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None

@@ -199,7 +199,9 @@ TRAINERS: Mapping[str, Trainer] = MappingProxyType(
 def evaluated_as(options: Train) -> tuple[str, str]:
     """The environment and the agent's name, with what else they need, to evaluate what was trained."""
     if options.agent in _PLANAR:
-        return options.env, f"{options.agent}{'-large' if options.episodes else ''}"
+        from dto_agents.planar.learning import size_of
+
+        return options.env, options.agent + size_of(options.episodes or 0)
     if options.env == _PLANAR_ENV:
         return options.env, f"dlm-{options.agent} --base dlm --filter {options.agent}"
     trained_as = options.env, "base" if options.agent == "diffusion" else options.agent

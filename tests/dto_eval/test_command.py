@@ -69,7 +69,7 @@ def test_every_option_has_a_help_line(capsys):
     for name in EvaluateOptions.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
     for name in NAMES:
-        assert re.search(rf"[ ,]{name.removesuffix('-large')}[ ,.]", text)
+        assert re.search(rf"[ ,]{name.removesuffix('-large').removesuffix('-huge')}[ ,.]", text)
     assert "(default" in text and "Environment id" in text
 
 

@@ -192,8 +192,13 @@ LOSSES: Mapping[str, Callable[[Any, Lessons], Tensor]] = {
 
 
 def folder(agent: str, recipe: Recipe) -> str:
-    """The zoo's folder of an architecture: its name, and ``-large`` where it has seen more than the paper's tasks."""
-    return f"{agent}-large" if recipe.extra else agent
+    """The zoo's folder of an architecture: its name, and how much more it has seen than the paper's tasks."""
+    return agent + size_of(recipe.extra)
+
+
+def size_of(extra: int) -> str:
+    """What a name ends with: nothing, ``-large`` for up to 999 further tasks, ``-huge`` for more."""
+    return "" if extra == 0 else "-large" if extra < 1000 else "-huge"
 
 
 def stages(agent: str) -> tuple[str, ...]:
@@ -352,7 +357,7 @@ def load_network(name: str, path: Path) -> nn.Module:
         dto_agents.zoo.DamagedWeightsError: the file holds something else.
     """
     _, tensors = zoo.read(path, name)
-    network = NETWORKS[name.removesuffix("-large")]()
+    network = NETWORKS[name.partition("-")[0]]()
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
