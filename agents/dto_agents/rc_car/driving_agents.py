@@ -144,7 +144,7 @@ class Racing:
     speed: float = 2.3
     steps: int = 20
     iterations: int = 10
-    margin: float = 0.1
+    margin: float = 0.15
 
 
 class RaceDriver:

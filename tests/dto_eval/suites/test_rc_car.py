@@ -81,8 +81,8 @@ def test_the_activations_verdict_names_where_gelu_is_smoother():
 
 
 def test_the_laps_verdict_counts_runs():
-    clean = ["oval", "20", 2.3, 3, 7.2, 7.0, 0, 0.2, "0.0 %", 5.0, 9.0, "0.00 %", "3.00 %"]
-    stuck = ["L", "50", 2.8, 1, 9.0, None, 2, 0.6, "4.0 %", 9.0, 30.0, "2.00 %", "9.00 %"]
+    clean = ["seed42", "oval", "20", 2.3, 3, 7.2, 7.0, 0, 0.2, "0.0 %", 5.0, 9.0, "0.00 %", "3.00 %"]
+    stuck = ["seed42", "L", "50", 2.8, 1, 9.0, None, 2, 0.6, "4.0 %", 9.0, 30.0, "2.00 %", "9.00 %"]
     text = rc_car_laps._verdict([clean, stuck])
     assert text.startswith("1 of 2 runs finished their 3 laps, 1 without leaving")
     assert "in 1 runs by its own computing time, and in 0 by the wall clock" in text
