@@ -191,7 +191,7 @@ def test_a_residual_is_trained_read_and_filters_rows_alone(demonstrations, tmp_p
     filtered = layer(chunk)
     assert filtered.dtype == np.float32 and not np.array_equal(filtered, chunk)
     np.testing.assert_array_equal(layer(chunk[7:9]), filtered[7:9])
-    with pytest.raises(ValueError, match="keeps no bound"):
+    with pytest.raises(ValueError, match="keeps no limits"):
         load_filter(entry, PUSHT, bound=0.1)
     with pytest.raises(ValueError, match="15 steps"):
         layer(chunk[:, :5])

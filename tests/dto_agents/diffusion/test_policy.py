@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dto_agents import zoo
-from dto_agents.demos.dataset import task_format
+from dto_agents.demos.dataset import FORMATS, task_format
 from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.diffusion.policy import DiffusionPolicy, build_policy, load_policy, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
@@ -140,7 +140,8 @@ def test_actions_of_another_space_are_refused(tiny, demonstrations):
 
 
 def test_recipes_fit_four_megabytes_and_refuse_nonsense():
-    for env_id, recipe in RECIPES.items():
+    for env_id in RECIPES.keys() & FORMATS.keys():  # the others' recipes only cut chunks for filters
+        recipe = RECIPES[env_id]
         denoiser = make_denoiser(recipe, row(env_id).layout.size, task_format(env_id).size)
         count = sum(value.numel() for value in denoiser.parameters())
         assert 2 * count < 4e6
