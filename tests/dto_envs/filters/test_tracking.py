@@ -19,6 +19,13 @@ def jerky(seed, batch=3):
     return chunk, np.clip(chunk[:, 0] + 0.2 * rng.normal(size=(batch, 7)), -1, 1)
 
 
+def objective(y, wanted, metric, alpha):
+    """What is minimised, for one dimension of every sample (B, T, 1)."""
+    strayed = (y - wanted)[:, :, 0]
+    rough = np.square(np.diff(y[:, :, 0], axis=1)).sum(axis=1)
+    return 0.5 * np.einsum("bi,ij,bj->b", strayed, metric, strayed) + 0.5 * alpha * rough
+
+
 @given(seed=st.integers(0, 2**31), alpha=st.sampled_from([0.0, 0.5, 4.0]), weight=st.floats(0.01, 30))
 @settings(max_examples=15, deadline=None, derandomize=True)
 def test_it_is_the_optimum_that_another_solver_finds(seed, alpha, weight):
@@ -35,7 +42,10 @@ def test_it_is_the_optimum_that_another_solver_finds(seed, alpha, weight):
             previous=previous[:, [dim]],
             solver="proxqp",
         )
-        np.testing.assert_allclose(tamed[:, :, [dim]], expected, atol=2e-5)
+        # The other solver stops at a residual of its own, so its optimum is compared by its worth too.
+        np.testing.assert_allclose(tamed[:, :, [dim]], expected, atol=1e-3)
+        ours, theirs = (objective(y, chunk[:, :, [dim]], metric, alpha) for y in (tamed[:, :, [dim]], expected))
+        assert (ours <= theirs + 1e-4 * (1 + np.abs(theirs))).all()
 
 
 @given(seed=st.integers(0, 2**31))
