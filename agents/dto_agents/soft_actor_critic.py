@@ -7,7 +7,7 @@ each task.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -154,6 +154,26 @@ def learn(
     environments.close()
     result, policy = best[0]
     return Learned(policy, result, model.num_timesteps)
+
+
+def play_tests(
+    env: gymnasium.Env, policy: Policy, seeds: Sequence[int], figures: Sequence[str]
+) -> tuple[float, dict[str, float]]:
+    """Play an episode from each reset seed without exploring.
+
+    Returns:
+        The mean over episodes of the summed reward, and of each of ``figures`` in the last step's info.
+    """
+    rewards, infos = [], []
+    for seed in seeds:
+        observation, info = env.reset(seed=seed)
+        total, over = 0.0, False
+        while not over:
+            observation, reward, terminated, truncated, info = env.step(policy(observation[None])[0])
+            total, over = total + float(reward), terminated or truncated
+        rewards.append(total)
+        infos.append(info)
+    return float(np.mean(rewards)), {key: float(np.mean([info[key] for info in infos])) for key in figures}
 
 
 def export(actor: Any) -> Policy:

@@ -20,7 +20,7 @@ from dto_agents import zoo
 from dto_agents.actor import Policy
 from dto_agents.iiwa.agents import ENV_ID
 from dto_agents.iiwa.sac import FEATURES, KIND, features, torques_of
-from dto_agents.soft_actor_critic import SacRecipe, learn, make_card
+from dto_agents.soft_actor_critic import SacRecipe, learn, make_card, play_tests
 from dto_agents.training import Report
 from dto_envs.iiwa.constants import JOINTS
 
@@ -103,14 +103,5 @@ def train_sac(recipe: SacRecipe, *, seed: int, root: Path, report: Report) -> Pa
 
 def test_policy(env: ReachingFeatures, policy: Policy, samples: int) -> Test:
     """Reach from each of :data:`TESTED_SEEDS` without exploring."""
-    rewards, infos = [], []
-    for seed in TESTED_SEEDS:
-        observation, info = env.reset(seed=seed)
-        total, over = 0.0, False
-        while not over:
-            observation, reward, terminated, truncated, info = env.step(policy(observation[None])[0])
-            total, over = total + reward, terminated or truncated
-        rewards.append(total)
-        infos.append(info)
-    means = {key: float(np.mean([info[key] for info in infos])) for key in ("success", "cost", "distance")}
-    return Test(samples, float(np.mean(rewards)), **means)
+    reward, means = play_tests(env, policy, TESTED_SEEDS, ("success", "cost", "distance"))
+    return Test(samples, reward, **means)

@@ -19,7 +19,7 @@ import numpy as np
 from dto_agents import soft_actor_critic, zoo
 from dto_agents.actor import Policy
 from dto_agents.rc_car.sac import FEATURES, KIND, features
-from dto_agents.soft_actor_critic import learn, make_card
+from dto_agents.soft_actor_critic import learn, make_card, play_tests
 from dto_agents.training import Report
 
 TESTED_SEEDS = range(20_000, 20_020)  # reset seeds of the tests during training; evaluations use 100,000 and up
@@ -132,16 +132,5 @@ def train_sac(env_id: str, recipe: SacRecipe, *, seed: int, root: Path, report: 
 
 def test_policy(env: ManoeuvreFeatures, policy: Policy, samples: int) -> Test:
     """Drive an episode from each of :data:`TESTED_SEEDS` without exploring."""
-    rewards, infos = [], []
-    for seed in TESTED_SEEDS:
-        observation, info = env.reset(seed=seed)
-        total, over = 0.0, False
-        while not over:
-            observation, reward, over, _, info = env.step(policy(observation[None])[0])
-            total += float(reward)
-        rewards.append(total)
-        infos.append(info)
-    means = {
-        key: float(np.mean([info[key] for info in infos])) for key in ("success", "position_error", "heading_error")
-    }
-    return Test(samples, float(np.mean(rewards)), **means)
+    reward, means = play_tests(env, policy, TESTED_SEEDS, ("success", "position_error", "heading_error"))
+    return Test(samples, reward, **means)
