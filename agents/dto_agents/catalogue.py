@@ -25,7 +25,20 @@ from dto_envs.registry import row
 PLANAR = tuple(f"{kind}{size}" for size in ("", "-large", "-huge") for kind in ("nn", "nnm", "mdr", "cvx", "dlm"))
 # QRnet from the default starts and from those of side 2, the plain network, and a model-free one.
 IIWA = ("iiwa-qrnet", "iiwa-qrnet-wide", "iiwa-mlp", "iiwa-sac")
-TRAINED_BASES = ("diffusion", "leto", "lstm-gmm", "rc-car-sac", *IIWA, *PLANAR)
+# Trained base policies, and what loads each: called with those of ``agent``, ``entry``, ``env_id`` and ``feed_forward``
+# that it takes.
+LOADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "diffusion": "dto_agents.diffusion.policy:load_policy",
+        "leto": "dto_agents.recurrent.policy:load_policy",
+        "lstm-gmm": "dto_agents.recurrent.policy:load_policy",
+        "rc-car-sac": "dto_agents.rc_car.sac:load_agent",
+        **dict.fromkeys(IIWA, "dto_agents.iiwa.agents:load_agent"),
+        "iiwa-sac": "dto_agents.iiwa.sac:load_agent",
+        **dict.fromkeys(PLANAR, "dto_agents.planar.network_agents:load_agent"),
+    }
+)
+TRAINED_BASES = tuple(LOADERS)
 # Agents of one task that are not trained; called with ``env_id``, they refuse the others.
 TASK_AGENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -314,34 +327,15 @@ def _make_base(name: str, env_id: str, member: str, weights: Path | None, feed_f
         from dto_agents.experts import make_expert
 
         return make_expert(env_id)
-    if name == "diffusion":
-        from dto_agents.diffusion.policy import load_policy
-
-        return load_policy(zoo.find_member("diffusion", env_id, member, weights), env_id)
     if name in PLANNERS:
         from dto_agents.rc_car.members import make_planner
 
         return make_planner(name, env_id, member, weights)
-    if name == "rc-car-sac":
-        from dto_agents.rc_car.sac import load_agent
-
-        return load_agent(zoo.find_member(name, env_id, member, weights), env_id)
-    if name == "iiwa-sac":
-        from dto_agents.iiwa.sac import load_agent as load_model_free
-
-        return load_model_free(zoo.find_member(name, env_id, member, weights), env_id)
-    if name in IIWA:
-        from dto_agents.iiwa.agents import load_agent as load_iiwa
-
-        return load_iiwa(name, zoo.find_member(name, env_id, member, weights), env_id)
-    if name in PLANAR:
-        from dto_agents.planar.network_agents import load_agent as load_planar
-
-        return load_planar(name, zoo.find_member(name, env_id, member, weights), env_id, feed_forward=feed_forward)
-    if name in TRAINED_BASES:
-        from dto_agents.recurrent.policy import load_policy as load_recurrent
-
-        return load_recurrent(name, zoo.find_member(name, env_id, member, weights), env_id)
+    if name in LOADERS:
+        load = load_class(LOADERS[name])
+        entry = zoo.find_member(name, env_id, member, weights)
+        offered = {"agent": name, "entry": entry, "env_id": env_id, "feed_forward": feed_forward}
+        return load(**{key: offered[key] for key in inspect.signature(load).parameters if key in offered})
     return _make_own(TASK_AGENTS.get(name, name), env_id, feed_forward)
 
 

@@ -96,10 +96,10 @@ class ReplayAgent(OptimalAgent):
     feedback = False
 
 
-def load_agent(name: str, entry: zoo.Entry, env_id: str) -> NetworkAgent:
+def load_agent(agent: str, entry: zoo.Entry, env_id: str) -> NetworkAgent:
     """A learned agent of the zoo; raises ValueError for another environment than the iiwa's reaching."""
-    _check(name, env_id)
-    description, tensors = zoo.read(entry.path, name)
+    _check(agent, env_id)
+    description, tensors = zoo.read(entry.path, agent)
     return NetworkAgent(unpack(tensors, description))
 
 

@@ -79,10 +79,10 @@ class NetworkAgent:
         return np.concatenate([_actions(solved.fingers[0].numpy()), forces.numpy()], axis=-1)
 
 
-def load_agent(name: str, entry: Entry, env_id: str, *, feed_forward: bool = False) -> NetworkAgent:
+def load_agent(agent: str, entry: Entry, env_id: str, *, feed_forward: bool = False) -> NetworkAgent:
     """The trained agent of an architecture; raises ValueError for another environment."""
-    _check_environment(name, env_id)
-    return NetworkAgent(load_network(name, entry.path), feed_forward=feed_forward)
+    _check_environment(agent, env_id)
+    return NetworkAgent(load_network(agent, entry.path), feed_forward=feed_forward)
 
 
 class BlindAgent:
