@@ -44,15 +44,16 @@ def gl_context(width: int, height: int) -> Any:
     )
 
 
-def picture(scene: mujoco.MjvScene, context: mujoco.MjrContext, size: int) -> np.ndarray:
-    """Draw a scene offscreen, in the current OpenGL context: (size, size, 3) uint8, RGB, upright."""
+def picture(scene: mujoco.MjvScene, context: mujoco.MjrContext, width: int, height: int | None = None) -> np.ndarray:
+    """Draw a scene offscreen, in the current OpenGL context: (height, width, 3) uint8, RGB, upright; square by default."""
     import mujoco
 
-    if context.offWidth != size:
-        mujoco.mjr_resizeOffscreen(size, size, context)
-    viewport = mujoco.MjrRect(0, 0, size, size)
+    height = width if height is None else height
+    if (context.offWidth, context.offHeight) != (width, height):
+        mujoco.mjr_resizeOffscreen(width, height, context)
+    viewport = mujoco.MjrRect(0, 0, width, height)
     mujoco.mjr_render(viewport, scene, context)
-    pixels = np.empty((size, size, 3), dtype=np.uint8)
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
     mujoco.mjr_readPixels(pixels, None, viewport, context)
     return np.ascontiguousarray(pixels[::-1])
 
