@@ -45,7 +45,7 @@ def gl_context(width: int, height: int) -> Any:
 
 
 def picture(scene: mujoco.MjvScene, context: mujoco.MjrContext, width: int, height: int | None = None) -> np.ndarray:
-    """Draw a scene offscreen, in the current OpenGL context: (height, width, 3) uint8, RGB, upright; square by default."""
+    """Draw a scene offscreen, in the current OpenGL context: (height, width, 3) uint8, RGB, upright; else square."""
     import mujoco
 
     height = width if height is None else height
