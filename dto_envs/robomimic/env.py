@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from typing import Any, Literal
 
-import gymnasium
-import mujoco
 import numpy as np
 
-from dto_envs.registry import row
+from dto_envs.robomimic.arm_env import ArmEnv, check_choice
 from dto_envs.robomimic.build import TASKS, scene
-from dto_envs.robomimic.control import ArmControl
-from dto_envs.robomimic.rendering import FRAME_SIZE, QUALITIES, fixed_camera, onlooker, open_window, painter
+from dto_envs.robomimic.rendering import painter
 from dto_envs.robomimic.sensing import StateReader, robosuite_state_vector
 from dto_envs.robomimic.window import adopt, restart_controller
 
-CONTROL_TIMESTEP = 0.05
-OBS_TYPES = ("state", "image", "state_image")
 
-
-class RobomimicEnv(gymnasium.Env):
+class RobomimicEnv(ArmEnv):
     """One of robomimic's tasks: lift a cube, sort a can, put a nut on its peg, hang a tool, hand over a hammer.
 
     An action is 7 numbers in [-1, 1]: a translation of up to 0.05 m, a rotation vector of up to 0.5 rad, both in the
@@ -55,8 +48,6 @@ class RobomimicEnv(gymnasium.Env):
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
-
     def __init__(
         self,
         task: str = "Square",
@@ -82,41 +73,18 @@ class RobomimicEnv(gymnasium.Env):
             ValueError: an argument has no such value; raised before anything is built.
             NoDisplayError: images or a window are asked for on a machine that cannot draw them.
         """
-        _check_choice("task", task, tuple(TASKS))
-        _check_choice("obs_type", obs_type, OBS_TYPES)
-        _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
-        _check_choice("render_quality", render_quality, QUALITIES)
-        self.task = task
-        self.obs_type = obs_type
-        self.render_mode = render_mode
-        self.terminate_on_success = terminate_on_success
+        check_choice("task", task, tuple(TASKS))
         self.fast = fast
-        self.render_quality = render_quality
-        self.draw_images = True
-        self.action_layout = row(f"dto/{task}-v0").layout
-        self._task = TASKS[task]
-        self._scene = scene(task)
-        self._size = None if self._task.sampled is None else self._task.sampled.middle()
-        model = self.model
-        self.data = mujoco.MjData(model)
-        mujoco.mj_forward(model, self.data)
-        self._control = ArmControl(model, self.data, self._scene.arms, round(CONTROL_TIMESTEP / model.opt.timestep))
-        self._reader = StateReader(self._scene, self.data)
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_layout.size,), np.float32)
-        self.observation_space = self._make_observation_space(self._reader.read().size)
-        pictures = obs_type != "state" or render_mode == "rgb_array"
-        self._painter = painter(task, render_quality) if pictures else None
-        self._view = onlooker(TASKS[task].arms)
-        self._window = open_window(model, self.data, self._view) if render_mode == "human" else None
-        self._succeeded = False
-        self._ready = False
-
-    @property
-    def model(self) -> mujoco.MjModel:
-        """MuJoCo's compiled model, which this process's environments of the task share, with our sampled size."""
-        if self._size is not None:
-            self._scene.use_size(self._size)
-        return self._scene.model
+        super().__init__(
+            task,
+            functools.partial(scene, task),
+            StateReader,
+            functools.partial(painter, task),
+            obs_type=obs_type,
+            render_mode=render_mode,
+            terminate_on_success=terminate_on_success,
+            render_quality=render_quality,
+        )
 
     @property
     def object_size(self) -> np.ndarray | None:
@@ -128,157 +96,17 @@ class RobomimicEnv(gymnasium.Env):
         """A robosuite environment on this very simulation, for its names and helpers; built on first use."""
         return adopt(self._task, self.model, self.data)
 
-    def get_state(self) -> np.ndarray:
-        """The flattened MuJoCo state, (1 + nq + nv,): time, positions, velocities; what ``reset`` restores."""
-        return np.concatenate([[self.data.time], self.data.qpos, self.data.qvel])
+    def _sample(self, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return scene(self.task).sample(seed)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode.
-
-        Args:
-            seed: fixes the initial state; None draws the next one from this environment's generator.
-            options: ``{"state": flattened MuJoCo state}`` restores time, positions and velocities as robomimic's data
-                sets store them. The gripper's command and the controller's goal start afresh, and the arm's restored
-                joints become the posture that its null space keeps. Lift's cube gets the half sizes (3,) of the option
-                ``"object_size"``, Transport's hammer that (1,) of its head; without it those of ``seed``, and without
-                both it keeps what it has.
-
-        Returns:
-            The observation and info with ``init_hash``, ``success`` and ``score``.
-
-        Raises:
-            ValueError: an unknown option, or one of the wrong size or with values that are not finite.
-        """
-        state, size = self._checked_options(options or {})
-        super().reset(seed=seed)
-        if state is None or seed is not None:
-            drawn = int(self.np_random.integers(2**31)) if seed is None else seed
-            sampled, self._size = self._scene.sample(drawn)
-            state = sampled if state is None else state
-        self._size = self._size if size is None else size
-        self._restore(state)
-        self._succeeded = False
-        self._ready = True
-        return self._observe(self._reader.read()), {"init_hash": self._init_hash(), "success": False, "score": 0.0}
-
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Execute one action for 0.05 s.
-
-        Args:
-            action: (7,) per arm, clipped to [-1, 1].
-
-        Returns:
-            Observation, reward (robosuite's sparse one: 1 while the task is done, else 0), terminated, truncated
-            (always False) and info with ``success`` (now) and ``score`` (1.0 once it has been done).
-
-        Raises:
-            ValueError: the action has the wrong shape or is not finite.
-            gymnasium.error.ResetNeeded: no episode has begun.
-        """
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise ValueError(f"an action is {self.action_layout.size} finite numbers in [-1, 1], got {action!r}")
-        if not self._ready:
-            raise gymnasium.error.ResetNeeded("call reset before step")
-        if self._size is not None:
-            self._scene.use_size(self._size)
+    def _advance(self, action: np.ndarray) -> tuple[bool, np.ndarray]:
         if self.fast:
             self._control.execute(action)
-            success = self._reader.success()
-            state = self._reader.read()
-        else:
-            raw, reward, _, _ = self.robosuite_env.step(action)
-            success = bool(reward > 0)
-            state = robosuite_state_vector(raw, self._task.arms)
-        self._succeeded |= success
-        info = {"success": success, "score": float(self._succeeded)}
-        observation = self._observe(state, draw=self.draw_images)
-        return observation, float(success), success and self.terminate_on_success, False, info
-
-    def render(self) -> np.ndarray | None:
-        """A frame (512, 512, 3) uint8 for "rgb_array"; for "human" the window shows the present state by itself.
-
-        Raises:
-            ValueError: the environment was made without a render mode.
-        """
-        if self.render_mode is None:
-            raise ValueError("nothing to render; make the environment with render_mode='rgb_array' or 'human'")
-        if self._painter is not None and self.render_mode == "rgb_array":
-            return self._painter.paint(self.model, self.data, self._view, FRAME_SIZE)
-        return None
-
-    def close(self) -> None:
-        """Close the window, if there is one; the simulator stays for other environments of this process."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
-        self._ready = False
-
-    def _make_observation_space(self, size: int) -> gymnasium.Space:
-        state = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
-        if self.obs_type == "state":
-            return state
-        image = gymnasium.spaces.Box(0, 255, (self._task.image_size, self._task.image_size, 3), np.uint8)
-        parts: dict[str, gymnasium.Space] = dict.fromkeys(self._task.cameras, image)
-        return gymnasium.spaces.Dict(parts | ({"state": state} if self.obs_type == "state_image" else {}))
-
-    def _observe(self, state: np.ndarray, *, draw: bool = True) -> Any:
-        if self._window is not None:
-            self._window.sync()
-        if self.obs_type == "state":
-            return state
-        observation = {name: self._image(name) if draw else self._black() for name in self._task.cameras}
-        return observation | ({"state": state} if self.obs_type == "state_image" else {})
-
-    def _image(self, camera: str) -> np.ndarray:
-        assert self._painter is not None
-        return self._painter.paint(self.model, self.data, fixed_camera(self.model, camera), self._task.image_size)
-
-    def _black(self) -> np.ndarray:
-        return np.zeros((self._task.image_size, self._task.image_size, 3), dtype=np.uint8)
-
-    def _checked_options(self, options: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """The options ``state`` and ``object_size``, None where absent."""
-        nq, nv = self._scene.model.nq, self._scene.model.nv
-        known = {"state": (1 + nq + nv, f"time, {nq} positions, {nv} velocities")}
-        sampled = self._task.sampled
-        if sampled is not None:
-            known["object_size"] = (sampled.count, sampled.meaning)
-        unknown = [name for name in options if name not in known or "state" not in options]
-        if unknown:
-            raise ValueError(f"reset of {self.task} takes the options {', '.join(known)}, got {', '.join(options)}")
-        values: dict[str, np.ndarray] = {}
-        for name, value in options.items():
-            size, meaning = known[name]
-            values[name] = np.array(value, dtype=np.float64)
-            if values[name].shape != (size,) or not np.isfinite(values[name]).all():
-                raise ValueError(f"{name} of {self.task} is {size} finite numbers ({meaning}), got {value!r}")
-        size = values.get("object_size")
-        if sampled is not None and size is not None and size.min() <= 0:
-            raise ValueError(f"object_size is {sampled.meaning}, got {size}")
-        return values.get("state"), size
+            return self._reader.success(), self._reader.read()
+        raw, reward, _, _ = self.robosuite_env.step(action)
+        return bool(reward > 0), robosuite_state_vector(raw, self._task.arms)
 
     def _restore(self, state: np.ndarray) -> None:
-        """Put the simulator into ``state`` with everything else as new, solver and controller included."""
-        model, data = self.model, self.data
-        mujoco.mj_resetData(model, data)
-        data.time = state[0]
-        data.qpos[:] = state[1 : 1 + model.nq]
-        data.qvel[:] = state[1 + model.nq :]
-        mujoco.mj_forward(model, data)
-        self._control.reset()
-        self._reader.reset()
+        super()._restore(state)
         if not self.fast:
             restart_controller(self.robosuite_env)
-
-    def _init_hash(self) -> str:
-        digest = hashlib.sha256(self.get_state().astype("<f8").tobytes())
-        digest.update(self.data.act.astype("<f8").tobytes())
-        if self._size is not None:
-            digest.update(self._size.astype("<f8").tobytes())
-        return digest.hexdigest()
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")

@@ -20,17 +20,16 @@ QUALITIES = ("default", "fast")
 class Painter:
     """Draws one task's simulations; all environments of a process share it, with its textures and meshes."""
 
-    def __init__(self, task_name: str, quality: str = "default") -> None:
+    def __init__(self, model: mujoco.MjModel, quality: str = "default") -> None:
         """Open an OpenGL context and upload the task's model.
 
         Args:
-            task_name: a name in ``TASKS``.
+            model: the task's compiled model.
             quality: "default" draws as robosuite does; "fast" without multisampling, shadows and reflections.
 
         Raises:
             NoDisplayError: the machine has no OpenGL.
         """
-        model = scene(task_name).model
         self._gl: Any = gl_context(FRAME_SIZE, FRAME_SIZE)
         self._context = _upload(model, quality)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
@@ -107,8 +106,8 @@ def onlooker(arms: int = 1) -> mujoco.MjvCamera:
 
 @functools.cache
 def painter(task_name: str, quality: str) -> Painter:
-    """This process's painter of the task in a quality."""
-    return Painter(task_name, quality)
+    """This process's painter of one of robomimic's tasks in a quality."""
+    return Painter(scene(task_name).model, quality)
 
 
 def open_window(model: mujoco.MjModel, data: mujoco.MjData, view: mujoco.MjvCamera) -> Any:

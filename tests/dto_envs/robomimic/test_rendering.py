@@ -9,6 +9,7 @@ import dto_envs  # noqa: F401
 pytest.importorskip("robosuite")
 
 from dto_envs.robomimic import NoDisplayError, rendering  # noqa: E402
+from dto_envs.robomimic.build import scene  # noqa: E402
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 
@@ -161,4 +162,4 @@ def test_no_opengl_is_one_clear_error(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     monkeypatch.setitem(__import__("sys").modules, "mujoco.osmesa", None)
     with pytest.raises(NoDisplayError, match="obs_type='state'"):
-        rendering.Painter("Lift")
+        rendering.Painter(scene("Lift").model)
