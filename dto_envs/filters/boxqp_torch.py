@@ -1,7 +1,8 @@
 """Trajectory optimisation as a differentiable box QP, for torch tensors on any device.
 
-The same problem as :mod:`dto_envs.filters.boxqp`. Tensors on a CPU go through its compiled loop; on other devices (or
-with ``backend="torch"``) the whole batch is solved at once, a sample that has converged standing still. The gradient is
+The same problem as :mod:`dto_envs.filters.boxqp`. Tensors on a CPU go through its compiled loop, or where gradients are
+wanted and the batch shares one Q through :mod:`dto_envs.filters.boxqp_shared`; on other devices (or with
+``backend="torch"``) the whole batch is solved at once, a sample that has converged standing still. The gradient is
 one solve with the free block of the Hessian; it exists by Q, the linear term, the previous action and the limits.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dto_envs.filters import boxqp
+from dto_envs.filters import boxqp, boxqp_shared
 from dto_envs.filters.boxqp_batched import backward_batched, solve_batched
 
 Backend = Literal["auto", "compiled", "torch"]
@@ -74,21 +75,20 @@ class _BoxQP(torch.autograd.Function):
         trajectory: tuple[int, ...],
         backend: str,
     ) -> Tensor:
+        inverse = None
         if backend == "compiled":
             arrays = [None if t is None else _numpy(t) for t in (q, linear, lower, upper, previous, start)]
-            solution = boxqp.solve(
-                *arrays[:4],  # type: ignore[arg-type]
-                alpha=alpha,
-                trajectory=trajectory,
-                previous=arrays[4],
-                start=arrays[5],
-                threads=torch.get_num_threads(),
-            )
+            options: dict[str, Any] = {"previous": arrays[4], "start": arrays[5], "alpha": alpha}
+            options["trajectory"] = trajectory
+            if any(ctx.needs_input_grad) and q.shape[0] == lower.shape[0] == upper.shape[0] == 1:
+                solution, inverse = boxqp_shared.solve(*arrays[:4], **options)  # type: ignore[arg-type]
+            else:
+                solution = boxqp.solve(*arrays[:4], **options, threads=torch.get_num_threads())  # type: ignore[arg-type]
             actions, active = torch.from_numpy(solution.actions), torch.from_numpy(solution.active)
         else:
             actions, active = solve_batched(q, linear, lower, upper, alpha, trajectory, previous, start)
         ctx.save_for_backward(q, actions, active)
-        ctx.alpha, ctx.trajectory, ctx.backend = alpha, trajectory, backend
+        ctx.alpha, ctx.trajectory, ctx.backend, ctx.inverse = alpha, trajectory, backend, inverse
         ctx.limit_shapes = (lower.shape, upper.shape)
         return actions
 
@@ -97,7 +97,10 @@ class _BoxQP(torch.autograd.Function):
         (cotangent,) = cotangents
         q, actions, active = ctx.saved_tensors
         trajectory = list(ctx.trajectory)
-        if ctx.backend == "compiled":
+        if ctx.inverse is not None:
+            arrays = boxqp_shared.backward(ctx.inverse, active.numpy(), _numpy(cotangent), trajectory)
+            adjoint, held = (torch.from_numpy(array) for array in arrays)
+        elif ctx.backend == "compiled":
             options = {"alpha": ctx.alpha, "trajectory": trajectory, "threads": torch.get_num_threads()}
             arrays = boxqp.backward(_numpy(q), active.numpy(), _numpy(cotangent), **options)
             adjoint, held = (torch.from_numpy(array) for array in arrays)

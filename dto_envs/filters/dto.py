@@ -181,15 +181,22 @@ class DTOLayer(nn.Module):
             return self._optimize_box(q, chunk, previous)
         last = None if previous is None else _array(previous)
         where = _array(torch.as_tensor(position)) if position is not None else None
-        rows = self.limit_rows(chunk.shape[1], last, where)
         # An optimum under fewer limits that happens to keep them all is the optimum under all.
         relaxed = self._optimize_box(q, chunk, previous)
+        if self.position_limit is None and self._keeps_velocity(_array(relaxed)):
+            return relaxed
+        rows = self.limit_rows(chunk.shape[1], last, where)
         broken = np.flatnonzero(rows.excess(_array(relaxed)) > RELAXED_TOLERANCE)
         if broken.size == 0:
             return relaxed
         index = torch.from_numpy(broken).to(chunk.device)
         forms = q[:1] if q.stride(0) == 0 else q[index]
         return torch.index_copy(relaxed, 0, index, self._optimize_general(forms, chunk[index], rows.take(broken)))
+
+    def _keeps_velocity(self, actions: np.ndarray) -> bool:
+        lower, upper = layout_limits(self.layout, self.velocity, actions.shape[1], VELOCITY_LIMIT)
+        commands = actions[:, :, list(self.layout.trajectory)]
+        return bool(np.maximum(commands - upper, lower - commands).max(initial=0.0) <= RELAXED_TOLERANCE)
 
     def _optimize_box(self, q: Tensor, chunk: Tensor, previous: Tensor | None) -> Tensor:
         """The optimum under the limits on differences alone."""
