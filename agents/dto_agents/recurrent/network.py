@@ -61,7 +61,9 @@ class RecurrentNetwork(nn.Module):
         Returns:
             The mean squared error, or the mean negative log-likelihood of a mixture.
         """
-        outputs = self.embed(features)[0].flatten(0, 1)
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+            hidden = self.lstm(features)[0]
+        outputs = self.head(hidden.float()).flatten(0, 1)
         targets = targets.flatten(0, 1)
         if self.recipe.head == "gmm":
             return -self.mixture(outputs).log_prob(targets.flatten(1)).mean()

@@ -35,10 +35,11 @@ class RecurrentRecipe:
         weight_decay: AdamW's weight decay; 0 makes it Adam.
         ema_power: see :class:`dto_agents.training.Plan`.
         ema_max: see :class:`dto_agents.training.Plan`.
+        bfloat16: whether the LSTM's matrix products run in bfloat16 while training, which takes half the time.
     """
 
     head: Head = "leto"
-    hidden: int = 256
+    hidden: int = 128
     layers: int = 2
     sampling_length: int = 12
     horizon: int = 6
@@ -47,13 +48,14 @@ class RecurrentRecipe:
     bound: float | None = None
     velocity: float = 1.0
     rotations: tuple[int, ...] = ()
-    steps: int = 20_000
+    steps: int = 10_000
     batch_size: int = 64
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-3
     warmup_steps: int = 200
     weight_decay: float = 0.0
     ema_power: float = 0.75
     ema_max: float = 0.9995
+    bfloat16: bool = True
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
