@@ -73,7 +73,7 @@ def resolve_protocol(
         first_init: reset seed of the first init.
         seed: seed of the agents' randomness.
         run_out: step on to the horizon after success.
-        obs_type: what the agent observes: ``state``, ``image`` or ``state_image``; None for what its base looks at.
+        obs_type: what the agent observes, of those that the environment offers; None for what its base looks at.
         render_quality: how images are drawn: ``default``, or ``fast`` where the environment knows it.
         object_set: the frozen objects of this name, None for those that seeds draw.
         feed_forward: whether actions carry forces after positions.

@@ -13,15 +13,13 @@ from dto_envs.actions import ActionLayout
 from dto_envs.registry import EnvRow, row
 from dto_eval.records import Protocol
 
-OBS_TYPES = ("state", "image", "state_image")
-
 
 @dataclass(frozen=True)
 class Settings:
     """Choices that every environment has, or that its row in the registry says it has.
 
     Attributes:
-        obs_type: what the agent observes: ``state``, ``image`` or ``state_image``.
+        obs_type: what the agent observes: ``state``, ``image``, ``state_image``, or ``pointcloud`` where there is one.
         render_quality: how images are drawn: ``default``, or ``fast`` where the environment knows it.
         object_set: the frozen objects of this name, None for those that the seed draws.
         feed_forward: whether actions carry forces after positions.
@@ -39,11 +37,13 @@ class Settings:
             ValueError: a choice that the environment does not have.
         """
         entry = row(env_id)
+        if self.obs_type not in entry.obs_types:
+            raise ValueError(f"{env_id} cannot be observed as {self.obs_type!r}; choose {', '.join(entry.obs_types)}")
         if self.render_quality != "default":
             if self.render_quality not in (known := entry.render_qualities):
                 choice = f"choose {' or '.join(known)}" if known else "its images are drawn in one way"
                 raise ValueError(f"{env_id} has no render quality {self.render_quality!r}; {choice}")
-            if self.obs_type == "state":
+            if "image" not in self.obs_type:
                 raise ValueError("a render quality is for images, which the agent does not get; add --obs-type image")
         if self.object_set is not None and self.object_set not in (known := entry.object_sets):
             choice = f"choose {', '.join(known)}" if known else "it has none"

@@ -24,7 +24,7 @@ from dto_eval.boards.guard import (
 )
 from dto_eval.evaluate import resolve_filter_options
 from dto_eval.records import Episode, Protocol, Provenance
-from dto_eval.settings import OBS_TYPES, Settings, env_spec, settings_of
+from dto_eval.settings import Settings, env_spec, settings_of
 from dto_eval.shards import plan
 
 FIRST_INIT = 100_000
@@ -191,9 +191,10 @@ def board_settings(protocol: Protocol) -> Settings:
         chosen = settings_of(protocol)
     except (ValueError, RecursionError) as error:
         raise RefusedError(f"env_spec cannot be read: {printable(str(error))}") from error
-    if chosen.obs_type not in OBS_TYPES:
-        raise RefusedError(f"obs_type is {printable(chosen.obs_type)}; it is one of {', '.join(OBS_TYPES)}")
-    if chosen.obs_type != "state" and not row(protocol.env_id).portable_images:
+    entry = row(protocol.env_id)
+    if chosen.obs_type not in entry.obs_types:
+        raise RefusedError(f"obs_type is {printable(chosen.obs_type)}; it is one of {', '.join(entry.obs_types)}")
+    if "image" in chosen.obs_type and not entry.portable_images:
         raise RefusedError("the agent observed images, which differ from one OpenGL to the next; boards are of states")
     if chosen.object_set is not None:
         raise RefusedError(f"the objects were those of {printable(chosen.object_set)}; on the boards seeds draw them")

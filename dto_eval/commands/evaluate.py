@@ -63,10 +63,11 @@ class EvaluateOptions:
     seed: int = 0
     """Seed of the agent's randomness."""
     obs_type: Annotated[
-        Literal["state", "image", "state_image"] | None, arg(help_behavior_hint="(default: what the agent looks at)")
+        Literal["state", "image", "state_image", "pointcloud"] | None,
+        arg(help_behavior_hint="(default: what the agent looks at)"),
     ] = None
-    """What the agent observes. Images need OpenGL where the environment does. They are drawn only of the steps that the
-    agent looks at, the last n_obs_steps before it acts."""
+    """What the agent observes; point clouds in Meta-World's tasks. Images need OpenGL where the environment does. They
+    are drawn only of the steps that the agent looks at, the last n_obs_steps before it acts."""
     render_quality: Literal["default", "fast"] = "default"
     """How images of robosuite's tasks are drawn: as robosuite does, or without multisampling, shadows and
     reflections."""

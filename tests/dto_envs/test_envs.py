@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 
 import dto_envs
 
-MODULES = {None: (), "robomimic": ("mujoco", "robosuite"), "iiwa": ("mujoco",)}
+MODULES = {None: (), "robomimic": ("mujoco", "robosuite"), "iiwa": ("mujoco",), "metaworld": ("mujoco", "metaworld")}
 
 
 def is_installed(entry: dto_envs.EnvRow) -> bool:
@@ -45,7 +45,7 @@ env.render()
 
 
 def need_pictures(env_id: str) -> None:
-    if dto_envs.row(env_id).extra in ("robomimic", "iiwa") and not gl_works(env_id):
+    if dto_envs.row(env_id).extra in ("robomimic", "iiwa", "metaworld") and not gl_works(env_id):
         pytest.skip("no GL context can be made here")
 
 

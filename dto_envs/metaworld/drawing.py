@@ -1,0 +1,82 @@
+"""Pictures of a simulation: the camera of image observations, larger frames to look at, a window."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from dto_envs.metaworld.simulation import Simulation, load_model
+from dto_envs.metaworld.tasks import TASKS
+from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release
+
+FRAME_SIZE = 512  # px
+
+
+class Painter:
+    """Draws one scene's simulations; all environments of a process share it, with its textures and meshes."""
+
+    def __init__(self, scene: str) -> None:
+        """Open an OpenGL context and upload a scene's model.
+
+        Raises:
+            NoDisplayError: the machine has no OpenGL.
+        """
+        model = load_model(scene)
+        self._gl: Any = gl_context(FRAME_SIZE, FRAME_SIZE)
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._scene = mujoco.MjvScene(model, maxgeom=1000)
+        self._options = mujoco.MjvOption()
+        atexit.register(self.close)
+
+    def paint(self, simulation: Simulation, camera: mujoco.MjvCamera, size: int) -> np.ndarray:
+        """Draw a picture of ``size`` px, upright: (size, size, 3) uint8, RGB."""
+        if self._gl is None:
+            raise NoDisplayError("this painter has been closed")
+        self._gl.make_current()
+        model, everything = simulation.model, mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(model, simulation.data, self._options, None, camera, everything, self._scene)
+        return picture(self._scene, self._context, size)
+
+    def close(self) -> None:
+        """Free what the graphics driver holds; harmless when repeated."""
+        atexit.unregister(self.close)
+        gl, self._gl = self._gl, None
+        if gl is not None:
+            release(gl, self._context)
+
+
+@functools.cache
+def _painter_of_scene(scene: str) -> Painter:
+    return Painter(scene)
+
+
+def painter(task: str) -> Painter:
+    """This process's painter of a task."""
+    return _painter_of_scene(TASKS[task].scene)
+
+
+def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
+    """A camera of the model."""
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+    camera.fixedcamid = model.camera(name).id
+    return camera
+
+
+def onlooker() -> mujoco.MjvCamera:
+    """A person's view of the arm and the table, for frames to look at."""
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+    camera.lookat[:] = (0.05, 0.62, 0.12)
+    camera.distance, camera.azimuth, camera.elevation = 1.55, 140.0, -24.0
+    return camera
+
+
+def open_window(simulation: Simulation) -> Any:
+    """Open MuJoCo's viewer on a simulation; raises :class:`NoDisplayError` where there is no screen."""
+    return open_viewer(simulation.model, simulation.data, onlooker())
