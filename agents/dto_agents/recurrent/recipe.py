@@ -48,7 +48,7 @@ class RecurrentRecipe:
     bound: float | None = None
     velocity: float = 1.0
     rotations: tuple[int, ...] = ()
-    steps: int = 10_000
+    steps: int = 6_000
     batch_size: int = 64
     learning_rate: float = 1e-3
     warmup_steps: int = 200
