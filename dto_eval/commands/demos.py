@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -100,7 +101,10 @@ class Import:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Print counts, lengths and how far actions jump, beside people's demonstrations, and draw a plot."""
+    """Print counts, lengths and how far actions jump, beside people's demonstrations, and draw a plot.
+
+    Of a mixed set, by several operators, it says how each of them moves.
+    """
 
     path: Annotated[Path | None, tyro.conf.Positional] = None
     """HDF5 file or Push-T zarr directory; demos/TASK.hdf5 by default."""
@@ -234,6 +238,7 @@ def run_import(options: Import, console: Console) -> None:
 def run_inspect(options: Inspect, console: Console) -> None:
     """Describe demonstrations in a table and a picture."""
     from dto_agents.demos.plot import plot_demonstrations
+    from dto_agents.demos.robomimic import subset_names
     from dto_agents.demos.statistics import describe
     from dto_agents.planar.dataset import is_planar
 
@@ -244,9 +249,28 @@ def run_inspect(options: Inspect, console: Console) -> None:
     path = options.path or default_path(env_id)
     demonstrations = load_demonstrations(path, env_id, mask=options.mask)
     console.print(_table(describe(demonstrations), path))
+    people = [name for name in subset_names(path) if re.fullmatch(r"\w+_operator_\d+", name)]
+    if people and options.mask is None:
+        console.print(_people(path, env_id, people))
     picture = options.plot or default_path(env_id, ".png")
     plot_demonstrations(demonstrations, picture)
     console.print(f"plot in {picture}")
+
+
+def _people(path: Path, env_id: str, names: Sequence[str]) -> Table:
+    """How each operator of a mixed set moves."""
+    from dto_agents.demos.statistics import operator_figures
+
+    table = Table(title="operators", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for column in ("episodes", "median steps", "still", "turns", "speed", "max difference", "mean difference"):
+        table.add_column(column)
+    for name in names:
+        figures = operator_figures(name, load_demonstrations(path, env_id, mask=name))
+        motion = f"{figures.still:.1%}", f"{figures.turns:.1f}", f"{figures.speed:.3f}"
+        differences = f"{figures.max_difference:.3f}", f"{figures.mean_difference:.4f}"
+        table.add_row(name, str(figures.episodes), f"{figures.length:g}", *motion, *differences)
+    return table
 
 
 def _inspect_planar(options: Inspect, console: Console) -> None:

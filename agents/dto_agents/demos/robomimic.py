@@ -99,6 +99,14 @@ def demo_names(path: Path, file: Any, mask: str | None = None) -> list[str]:
     return [name for name in names if name in wanted]
 
 
+def subset_names(path: Path) -> list[str]:
+    """Names of the subsets under ``mask``, sorted; a directory has none."""
+    if path.is_dir():
+        return []
+    with open_file(path) as file:
+        return sorted(file.get("mask", {}))
+
+
 def _number(name: str) -> tuple[int, str]:
     digits = name.removeprefix("demo_")
     return (int(digits) if digits.isdigit() else 2**31, name)

@@ -81,6 +81,65 @@ def describe(demonstrations: Demonstrations) -> Description:
     )
 
 
+@dataclass(frozen=True)
+class OperatorFigures:
+    """How one person moves.
+
+    Attributes:
+        name: the person.
+        episodes: number of episodes.
+        length: median episode, in steps.
+        still: share of the steps in which the hand commands next to nothing along any axis.
+        turns: how often in an episode a linear command changes its sign, small ones not counted: corrections.
+        speed: mean norm of the linear commands, normalised, in the steps that are not still.
+        max_difference: see :class:`GroupFigures`, of the linear group.
+        mean_difference: likewise.
+    """
+
+    name: str
+    episodes: int
+    length: float
+    still: float
+    turns: float
+    speed: float
+    max_difference: float
+    mean_difference: float
+
+
+STILL = 0.15  # of the full deflection; the hand's tremor stays below it nearly always
+SMALL = 0.1
+
+
+def operator_figures(name: str, demonstrations: Demonstrations) -> OperatorFigures:
+    """Describe how the person called ``name`` moves, who made ``demonstrations``, of a task with a linear group."""
+    layout = row(demonstrations.env_id).layout
+    linear = list(motion_groups(layout)["linear"])
+    commands = [layout.normalize(episode.actions)[:, linear] for episode in demonstrations.episodes]
+    pooled = np.concatenate(commands)
+    still = (np.abs(pooled) < STILL).all(axis=1)
+    turns = sum(_turns(one) for one in commands)
+    figures = describe(demonstrations)
+    return OperatorFigures(
+        name=name,
+        episodes=figures.episodes,
+        length=figures.lengths[1],
+        still=float(still.mean()),
+        turns=turns / len(commands),
+        speed=float(np.linalg.norm(pooled[~still], axis=1).mean()) if not still.all() else 0.0,
+        max_difference=figures.groups["linear"].max_difference,
+        mean_difference=figures.groups["linear"].mean_difference,
+    )
+
+
+def _turns(commands: np.ndarray) -> int:
+    """How often a dimension of (T, D_c) changes sides, not counting what lies between -SMALL and SMALL."""
+    count = 0
+    for column in commands.T:
+        sides = np.sign(column[np.abs(column) > SMALL])
+        count += int((np.diff(sides) != 0).sum())
+    return count
+
+
 def pooled_differences(demonstrations: Demonstrations) -> np.ndarray:
     """First differences (N, D_a) of the normalised actions of all episodes, none across two episodes."""
     layout = row(demonstrations.env_id).layout

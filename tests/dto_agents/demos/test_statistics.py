@@ -3,7 +3,7 @@ import pytest
 
 from dto_agents.demos.dataset import Demonstrations, Episode
 from dto_agents.demos.plot import plot_demonstrations
-from dto_agents.demos.statistics import describe, pooled_differences
+from dto_agents.demos.statistics import describe, operator_figures, pooled_differences
 
 
 def episode(actions):
@@ -28,6 +28,17 @@ def test_figures_by_hand(lift):
     assert linear.exceeding == pytest.approx(3 / 9), "0.6, 0.3 and 0.3 of nine differences; 0.1 is the bound itself"
     assert rotational.max_difference == pytest.approx((0.2 + 0.1) / 3 / 2)
     assert linear.human_max == (0.6, 0.8) and rotational.human_mean == (0.006, 0.01)
+
+
+def test_a_persons_pauses_and_corrections_by_hand():
+    actions = np.zeros((6, 7))
+    actions[:, 0] = [0.6, 0.05, -0.6, 0.0, 0.05, 0.6]
+    actions[:, 1] = [0.0, 0.0, 0.8, 0.0, 0.05, 0.8]
+    figures = operator_figures("worse_operator_1", Demonstrations("dto/Lift-v0", (episode(actions), episode(actions))))
+    assert (figures.name, figures.episodes, figures.length) == ("worse_operator_1", 2, 6)
+    assert figures.still == pytest.approx(3 / 6)
+    assert figures.turns == 2, "x goes from 0.6 to -0.6 and back; y stays on its side"
+    assert figures.speed == pytest.approx((0.6 + 1.0 + 1.0) / 3)
 
 
 def test_no_difference_spans_two_episodes(lift):

@@ -43,6 +43,15 @@ def test_inspect_prints_figures_beside_peoples_and_draws(lift_file, elsewhere, c
     assert (elsewhere / "demos" / "Lift.png").stat().st_size > 1000
 
 
+def test_inspect_describes_every_operator_of_a_mixed_set(lift_file, elsewhere, capsys):
+    with h5py.File(lift_file, "a") as file:
+        for person, first in (("okay_operator_1", 0), ("worse_operator_2", 4)):
+            file[f"mask/{person}"] = np.array([f"demo_{first + k}" for k in range(4)], dtype="S")
+    main(["inspect", str(lift_file)])
+    printed = capsys.readouterr().out
+    assert "okay_operator_1" in printed and "worse_operator_2" in printed and "better_operator_1" not in printed
+
+
 def test_a_drive_is_recorded_for_training(elsewhere, capsys, monkeypatch):
     whole = Recordings.make
     monkeypatch.setattr(Recordings, "make", lambda plan, seed: whole(plan, seed, count=2))
