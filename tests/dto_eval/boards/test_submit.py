@@ -128,12 +128,27 @@ PLANAR = "dto/PlanarPush-v0"
             "the objects were those of test; on the boards seeds draw them",
         ),
         (Settings(feed_forward=True), "the actions carried forces"),
-        (Settings(obs_type="smell"), "obs_type is smell; it is one of state, image, state_image"),
     ],
 )
 def test_rows_of_a_board_share_objects_and_actions(settings, reason):
     with pytest.raises(RefusedError, match=reason):
         check_protocol(planar_protocol(settings))
+
+
+@pytest.mark.parametrize("obs_type", ["smell", "pointcloud"])
+def test_a_board_is_of_what_its_environment_shows(obs_type):
+    protocol = planar_protocol(Settings())
+    spec = json.loads(protocol.env_spec)
+    spec["kwargs"]["obs_type"] = obs_type
+    with pytest.raises(RefusedError, match=f"obs_type is {obs_type}; it is one of state, image, state_image"):
+        check_protocol(protocol.model_copy(update={"env_spec": json.dumps(spec)}))
+
+
+def test_clouds_are_admitted_and_images_of_the_same_task_are_not():
+    protocol = resolve_protocol("dto/StickPush-v0", "random", episodes=10, obs_type="pointcloud")
+    assert check_protocol(protocol).id == "dto/StickPush-v0"
+    with pytest.raises(RefusedError, match="the agent observed images"):
+        check_protocol(resolve_protocol("dto/StickPush-v0", "random", episodes=10, obs_type="image"))
 
 
 def test_pictures_that_are_arithmetic_are_admitted():
