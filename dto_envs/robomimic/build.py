@@ -145,7 +145,7 @@ class Scene:
         self._scratch = mujoco.MjData(self.model)
         self._size_in_use = np.zeros(0)
         self.xml: str = self.robosuite_env.sim.model.get_xml()
-        self.arms = tuple(_arm_indices(robot) for robot in self.robosuite_env.robots)
+        self.arms = tuple(robot_indices(robot) for robot in self.robosuite_env.robots)
         for robot in self.robosuite_env.robots:
             # Building its controllers anew is most of what a reset costs, and nothing that is sampled depends on them.
             robot._load_controller = _nothing
@@ -188,7 +188,8 @@ def _nothing() -> None:
     """Stand in for what robosuite does at a reset and sampling has no use for."""
 
 
-def _arm_indices(robot: Any) -> ArmIndices:
+def robot_indices(robot: Any) -> ArmIndices:
+    """Where a robot of robosuite is in its model."""
     return ArmIndices(
         positions=tuple(robot._ref_joint_pos_indexes),
         dofs=tuple(robot._ref_joint_vel_indexes),

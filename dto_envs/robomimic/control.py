@@ -213,7 +213,20 @@ def arm_mass_matrix(
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def execute(
-    model_address, data_address, steps, arms, tree, state, ctrl, ctrl_range, deltas, turns, bases, postures, fingers
+    model_address,
+    data_address,
+    steps,
+    arms,
+    tree,
+    state,
+    ctrl,
+    ctrl_range,
+    watched,
+    deltas,
+    turns,
+    bases,
+    postures,
+    fingers,
 ):
     """Execute one action: ``steps`` physics steps under control, each of ``A`` arms of ``n`` joints towards one goal.
 
@@ -230,11 +243,15 @@ def execute(
         state: (qpos, qvel, qM, qfrc_bias, site_xpos, site_xmat), views of MuJoCo's data.
         ctrl: view of MuJoCo's controls.
         ctrl_range: (nu, 2) lowest and highest controls.
+        watched: (MuJoCo's external wrenches on bodies (nbody, 6), number of a body or -1, its force at rest (3,)).
         deltas: (A, 3) wanted translations from the achieved positions in the base frames, m.
         turns: (A, 3, 3) wanted rotations from the achieved orientations, in the base frames.
         bases: (A, 3, 3) orientations of the base frames in the world; they do not move.
         postures: (A, n) joint angles that the null spaces hold, rad.
         fingers: (A, f) controls of the finger actuators.
+
+    Returns:
+        The largest force on the watched body in any physics step beyond that at rest, N; 0 where none is watched.
     """
     joint_address, dofs, motors, finger_motors, sites, columns = arms
     row_start, parent = tree
@@ -247,6 +264,8 @@ def execute(
     joints, velocities, torques = np.empty(n), np.empty(n), np.empty(n)
     pull = np.empty(6)
     goal_positions, goal_rotations = np.empty((count, 3)), np.empty((count, 3, 3))
+    wrenches, body, at_rest = watched
+    largest = 0.0
     for step in range(steps):
         _step_first_half(model_address, data_address)
         for a in range(count):
@@ -272,6 +291,12 @@ def execute(
             for i in range(finger_motors.shape[1]):
                 ctrl[finger_motors[a, i]] = fingers[a, i]
         _step_second_half(model_address, data_address)
+        if body >= 0:
+            square = 0.0
+            for r in range(3):
+                square += (wrenches[body, 3 + r] - at_rest[r]) ** 2
+            largest = max(largest, math.sqrt(square))
+    return largest
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -323,7 +348,12 @@ class ArmControl:
     """Executes actions on one simulation and remembers what controllers do: the fingers' commands and the postures."""
 
     def __init__(
-        self, model: mujoco.MjModel, data: mujoco.MjData, arms: tuple[ArmIndices, ...], physics_steps: int
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        arms: tuple[ArmIndices, ...],
+        physics_steps: int,
+        watched: int = -1,
     ) -> None:
         """Bind the compiled loop to a simulation.
 
@@ -332,6 +362,8 @@ class ArmControl:
             data: its simulation state, forwarded once.
             arms: where each arm is, in the order of the actions.
             physics_steps: physics steps per action.
+            watched: number of the body whose contact force is followed, -1 for none; the model must have a sensor of
+                forces, for whose sake MuJoCo works them out in every physics step.
         """
         self._owners = (model, data)
         positions, dofs, motors, finger_motors = (
@@ -350,17 +382,24 @@ class ArmControl:
         self._controls = (data.ctrl, model.actuator_ctrlrange)
         self._bases = np.array([data.site(arm.base_site).xmat.reshape(3, 3) for arm in arms])
         self._finger_range = model.actuator_ctrlrange[finger_motors]
+        self._force_at_rest = np.zeros(3)
+        self._watched = (data.cfrc_ext, watched, self._force_at_rest)
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past: the fingers' commands return to the middle and the postures become the current ones."""
+        """Forget the past: the fingers' commands return to the middle, posture and force at rest are the current ones."""
         self.finger_commands = np.zeros((len(self._bases), 2))
         self.postures = self._owners[1].qpos[self._joint_positions]
+        wrenches, body, _ = self._watched
+        self._force_at_rest[:] = wrenches[body, 3:] if body >= 0 else 0.0
 
-    def execute(self, action: np.ndarray) -> None:
+    def execute(self, action: np.ndarray) -> float:
         """Execute one action, (7,) per arm: translation, rotation vector and gripper in [-1, 1], clipped where beyond.
 
         The gripper's number matters by its sign alone; it moves the fingers' command by 0.2 towards closed or open.
+
+        Returns:
+            The largest force on the watched body on the way, beyond that at rest, N; 0 where none is watched.
         """
         actions = action.reshape(-1, 7)
         scaled = np.clip(actions[:, :6], -1.0, 1.0) * MAX_DELTA
@@ -370,7 +409,8 @@ class ArmControl:
         low, high = self._finger_range[..., 0], self._finger_range[..., 1]
         fingers = np.clip(0.5 * (high + low) + 0.5 * (high - low) * self.finger_commands, low, high)
         deltas = np.ascontiguousarray(scaled[:, :3])
-        execute(*self._fixed, *self._controls, deltas, turns, self._bases, self.postures, fingers)
+        poses = (deltas, turns, self._bases, self.postures, fingers)
+        return execute(*self._fixed, *self._controls, self._watched, *poses)
 
 
 def rotation(vector: np.ndarray) -> np.ndarray:
