@@ -35,7 +35,7 @@ lint: .venv/test
 	touch $@
 
 .venv/test: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet -e ".[robomimic,metaworld,iiwa,planar,qpth,test]"
+	$(BIN)/pip install --quiet -e ".[robomimic,metaworld,aloha,iiwa,planar,qpth,test]"
 	touch $@ .venv/eval
 
 clean:

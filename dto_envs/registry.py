@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 
 from dto_envs.actions import ActionLayout, PenaltyParameters
+from dto_envs.aloha_layouts import ALOHA_LAYOUTS
 
 
 class MissingExtraError(ImportError):
@@ -257,6 +258,18 @@ def _leto(task: str, *, layout: ActionLayout, horizon: int) -> EnvRow:
     )
 
 
+def _aloha(task: str, horizon: int) -> EnvRow:
+    return EnvRow(
+        id=f"dto/{task}-v0",
+        entry_point="dto_envs.aloha:AlohaEnv",
+        kwargs=MappingProxyType({"task": task}),
+        layout=ALOHA_LAYOUTS[task],
+        horizon=horizon,
+        extra="aloha",
+        render_qualities=("default", "fast"),
+    )
+
+
 def _manoeuvre(scenario: str, horizon: int) -> EnvRow:
     return EnvRow(
         id=f"dto/RCCar{scenario}-v0",
@@ -279,6 +292,10 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
             _robomimic("Transport", horizon=700, layout=TWO_ARM_LAYOUT),
             *map(_metaworld, ("PickPlaceWall", "ShelfPlace", "Disassemble", "StickPush", "StickPull")),
             _leto("MoveStack", layout=MOVE_STACK_LAYOUT, horizon=300),
+            _aloha("AlohaTransferCube", horizon=400),
+            _aloha("AlohaInsertion", horizon=400),
+            _aloha("AlohaArrangeDesk", horizon=240),
+            _aloha("AlohaMoveStack", horizon=150),
             EnvRow(
                 id="dto/PushT-v0",
                 entry_point="dto_envs.pusht:PushTEnv",

@@ -64,6 +64,10 @@ EXPERTS: Mapping[str, str] = MappingProxyType(
             f"dto/RCCar{task}-v0": "dto_agents.rc_car.driving_agents:make_expert"
             for task in ("Parking", "Reverse", "DriftTurn", "Race")
         },
+        **{
+            f"dto/Aloha{task}-v0": "dto_agents.aloha.expert:AlohaExpert"
+            for task in ("TransferCube", "Insertion", "ArrangeDesk", "MoveStack")
+        },
     }
 )
 # Environments in which standing still takes more than a constant.

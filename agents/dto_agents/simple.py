@@ -12,7 +12,12 @@ from dto_envs.registry import row
 
 # Where the commanded position stands in the state observation, for tasks whose actions are positions.
 _POSITION_IN_STATE: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {"dto/PushT-v0": (0, 1), "dto/PlanarPush-v0": (0, 1, 2, 3)}
+    {
+        "dto/PushT-v0": (0, 1),
+        "dto/PlanarPush-v0": (0, 1, 2, 3),
+        **{f"dto/Aloha{task}-v0": tuple(range(14)) for task in ("TransferCube", "Insertion", "ArrangeDesk")},
+        "dto/AlohaMoveStack-v0": tuple(range(7)),
+    }
 )
 
 # Tasks whose actions are neither velocities nor positions, and where zeros leave a robot alone: these cars coast.

@@ -14,7 +14,13 @@ from gymnasium.utils.env_checker import check_env
 
 import dto_envs
 
-MODULES = {None: (), "robomimic": ("mujoco", "robosuite"), "iiwa": ("mujoco",), "metaworld": ("mujoco", "metaworld")}
+MODULES = {
+    None: (),
+    "robomimic": ("mujoco", "robosuite"),
+    "metaworld": ("mujoco", "metaworld"),
+    "aloha": ("mujoco", "gym_aloha"),
+    "iiwa": ("mujoco",),
+}
 
 
 def is_installed(entry: dto_envs.EnvRow) -> bool:
@@ -45,7 +51,7 @@ env.render()
 
 
 def need_pictures(env_id: str) -> None:
-    if dto_envs.row(env_id).extra in ("robomimic", "iiwa", "metaworld") and not gl_works(env_id):
+    if dto_envs.row(env_id).extra in ("robomimic", "iiwa", "metaworld", "aloha") and not gl_works(env_id):
         pytest.skip("no GL context can be made here")
 
 

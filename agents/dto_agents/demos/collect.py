@@ -28,7 +28,7 @@ from dto_agents.experts.operators import OPERATORS, Operator
 from dto_agents.processes import process_pool
 from dto_envs.registry import row
 
-# Tasks with an expert that is no person's hand: it drives a car.
+# Tasks whose observation is kept whole, with one expert: it drives a car, or leads ALOHA's arms.
 DRIVEN = tuple(env_id for env_id, format_ in FORMATS.items() if format_.keys == STATE_KEYS)
 # Evaluations start at 100000; seeds below it never meet one.
 SEED_LIMIT = 100_000
@@ -206,7 +206,7 @@ def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
         rewards.append(reward)
         over = terminated or truncated
     recording = Recording(
-        observations=_split(np.array(observations), len(action) // 7),  # a car has no arms
+        observations=_split(np.array(observations), 0 if env.spec.id in DRIVEN else len(action) // 7),
         actions=np.array(actions, dtype=np.float64),
         rewards=np.array(rewards),
         states=np.array(states),
@@ -216,7 +216,7 @@ def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
 
 
 def _split(observations: np.ndarray, arms: int) -> dict[str, np.ndarray]:
-    """The parts of state observations (T, D), by robomimic's keys; one part where there are no arms."""
+    """The parts of state observations (T, D), by robomimic's keys; one part with ``arms`` 0."""
     if not arms:
         return {STATE_KEYS[0]: observations}
     ends = np.cumsum([observations.shape[1] - 9 * arms, *(3, 4, 2) * arms])

@@ -52,6 +52,10 @@ FORMATS: Mapping[str, TaskFormat] = MappingProxyType(
             f"dto/RCCar{name}-v0": TaskFormat(f"RCCar{name}", STATE_KEYS, size)
             for name, size in (("Parking", 38), ("Reverse", 38), ("DriftTurn", 38), ("Race", 40))
         },
+        **{
+            f"dto/Aloha{name}-v0": TaskFormat(f"Aloha{name}", STATE_KEYS, size)
+            for name, size in (("TransferCube", 35), ("Insertion", 42), ("ArrangeDesk", 49), ("MoveStack", 28))
+        },
     }
 )
 

@@ -1,0 +1,1 @@
+"""Experts for ALOHA's tasks: scripts for two hands, inverse kinematics, and a person's strokes."""
