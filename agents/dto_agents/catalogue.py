@@ -32,6 +32,7 @@ LOADERS: Mapping[str, str] = MappingProxyType(
         "diffusion": "dto_agents.diffusion.policy:load_policy",
         "leto": "dto_agents.recurrent.policy:load_policy",
         "lstm-gmm": "dto_agents.recurrent.policy:load_policy",
+        "ibc": "dto_agents.ibc.policy:load_policy",
         "rc-car-sac": "dto_agents.rc_car.sac:load_agent",
         **dict.fromkeys(IIWA, "dto_agents.iiwa.agents:load_agent"),
         "iiwa-sac": "dto_agents.iiwa.sac:load_agent",

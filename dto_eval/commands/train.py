@@ -24,6 +24,7 @@ class Train:
         "diffusion",
         "leto",
         "lstm-gmm",
+        "ibc",
         "matrix",
         "matrix-refine",
         "diffog",
@@ -41,7 +42,7 @@ class Train:
         "cvx",
         "dlm",
     ] = "diffusion"
-    """What to train: a policy (diffusion, leto, lstm-gmm), a filter, the model of an RC car that its planners use
+    """What to train: a policy (diffusion, leto, lstm-gmm, ibc), a filter, the model of an RC car that its planners use
     (rc-car-dynamics), a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data;
     stopped with Ctrl-C it writes the best policy so far, and cannot go on), or a controller of the iiwa (iiwa-qrnet,
     iiwa-mlp; iiwa-qrnet-wide from starts of side 2; iiwa-sac by trial and error, as rc-car-sac), or one of the

@@ -86,6 +86,17 @@ def train_recurrent_policy(options: Train, console: Console) -> Path:
         )
 
 
+def train_implicit_policy(options: Train, console: Console) -> Path:
+    """IBC from demonstrations."""
+    from dto_agents.ibc.recipe import recipe_for
+    from dto_agents.ibc.train import train_ibc
+
+    recipe = _adapted(recipe_for(options.env), options)
+    demonstrations, episodes = _demonstrations(options)
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train_ibc(demonstrations, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes)
+
+
 def train_action_filter(options: Train, console: Console) -> Path:
     """A learned filter from demonstrations, or from a policy's samples beside them."""
     from dto_agents.diffog.recipe import recipe_for
@@ -178,6 +189,7 @@ TRAINERS: Mapping[str, Trainer] = MappingProxyType(
         "diffusion": Trainer(train_diffusion_policy, _POLICY),
         "leto": Trainer(train_recurrent_policy, _FILTER),
         "lstm-gmm": Trainer(train_recurrent_policy, _POLICY),
+        "ibc": Trainer(train_implicit_policy, _POLICY),
         "matrix": Trainer(train_action_filter, _FILTER),
         "matrix-refine": Trainer(train_action_filter, (*_FILTER, "base")),
         "diffog": Trainer(train_action_filter, _FILTER),

@@ -1,0 +1,1 @@
+"""Implicit behavioural cloning: an energy of actions, and the search for its minimum."""
