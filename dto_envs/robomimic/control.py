@@ -387,7 +387,7 @@ class ArmControl:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past: the fingers' commands return to the middle, posture and force at rest are the current ones."""
+        """Forget the past: fingers return to the middle, posture and force at rest are the current ones."""
         self.finger_commands = np.zeros((len(self._bases), 2))
         self.postures = self._owners[1].qpos[self._joint_positions]
         wrenches, body, _ = self._watched
