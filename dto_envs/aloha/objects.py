@@ -32,13 +32,13 @@ class Cup:
         color: RGBA.
     """
 
-    base: float = 0.021
-    grip: float = 0.025
-    rim: float = 0.0255
+    base: float = 0.020
+    grip: float = 0.0265
+    rim: float = 0.0245
     height: float = 0.085
     cavity: float = 0.022
-    wall: float = 0.0025
-    mass: float = 0.06
+    wall: float = 0.002
+    mass: float = 0.04
     color: Color = (0.20, 0.45, 0.80, 1.0)
 
     @property
@@ -78,11 +78,11 @@ class Bowl:
         color: RGBA.
     """
 
-    inner: float = 0.045
+    inner: float = 0.06
     height: float = 0.045
     wall: float = 0.004
     floor: float = 0.006
-    mass: float = 0.06
+    mass: float = 0.04
     color: Color = (0.92, 0.90, 0.84, 1.0)
 
     @property

@@ -13,7 +13,7 @@ ARM_JOINTS = (
 CLOSED, OPEN = 0.01844, 0.05800
 
 # Stiffness (N m/rad, N/m), largest torque or force, and range of each joint: gym-aloha's, but for the fingers, which
-# pull five times harder in our scenes, since they hold a bowl by its thin wall.
+# pull ten times harder in our scenes, since they hold a bowl by its thin wall.
 SERVOS = {
     "waist": (800.0, 150.0, (-3.14158, 3.14158)),
     "shoulder": (1600.0, 300.0, (-1.85005, 1.25664)),
@@ -21,8 +21,8 @@ SERVOS = {
     "forearm_roll": (10.0, 100.0, (-3.14158, 3.14158)),
     "wrist_angle": (50.0, 0.0, (-1.8675, 2.23402)),
     "wrist_rotate": (20.0, 0.0, (-3.14158, 3.14158)),
-    "left_finger": (1000.0, 0.0, (0.021, 0.057)),
-    "right_finger": (1000.0, 0.0, (-0.057, -0.021)),
+    "left_finger": (2000.0, 0.0, (0.021, 0.057)),
+    "right_finger": (2000.0, 0.0, (-0.057, -0.021)),
 }
 
 

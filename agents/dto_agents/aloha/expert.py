@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dto_agents.aloha import cube, insertion, stack
+from dto_agents.aloha import cube, desk, insertion, stack
 from dto_agents.aloha.kinematics import ArmKinematics
 from dto_agents.aloha.strokes import Hand, StrokeStyle
 from dto_agents.aloha.view import Script, View
@@ -35,6 +35,9 @@ PERFORMANCES: Mapping[str, Performance] = MappingProxyType(
     {
         "AlohaTransferCube": Performance((cube.left, cube.right)),
         "AlohaInsertion": Performance((insertion.left, insertion.right)),
+        "AlohaArrangeDesk": Performance(
+            (desk.left, desk.right), StrokeStyle(speed=0.16, turn_speed=0.6, gripping=1.0, tremor_time=0.5)
+        ),
         "AlohaMoveStack": Performance(
             (stack.left,), StrokeStyle(speed=0.10, turn_speed=0.3, gripping=1.5, tremor=0.0005, tremor_turn=0.002)
         ),
