@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -155,10 +154,9 @@ def run_collect(options: Collect, console: Console) -> None:
     if options.env == PLANAR:
         _collect_planar(options, console)
         return
-    from dto_agents.demos.collect import Collection, collect
+    from dto_agents.demos.collect import Collection, collect, usual_episodes
 
-    default = 200 if options.operators == "single" else 300
-    episodes = default if options.episodes is None else options.episodes
+    episodes = usual_episodes(options.env, options.operators) if options.episodes is None else options.episodes
     collection = Collection(options.env, episodes, options.first_seed, options.operators)
     collection.check()
     out = options.out or default_path(options.env, "-multi.hdf5" if options.operators == "multi" else ".hdf5")
@@ -238,7 +236,7 @@ def run_import(options: Import, console: Console) -> None:
 def run_inspect(options: Inspect, console: Console) -> None:
     """Describe demonstrations in a table and a picture."""
     from dto_agents.demos.plot import plot_demonstrations
-    from dto_agents.demos.robomimic import subset_names
+    from dto_agents.demos.robomimic import operators_of
     from dto_agents.demos.statistics import describe
     from dto_agents.planar.dataset import is_planar
 
@@ -249,7 +247,7 @@ def run_inspect(options: Inspect, console: Console) -> None:
     path = options.path or default_path(env_id)
     demonstrations = load_demonstrations(path, env_id, mask=options.mask)
     console.print(_table(describe(demonstrations), path))
-    people = [name for name in subset_names(path) if re.fullmatch(r"\w+_operator_\d+", name)]
+    people = operators_of(path)
     if people and options.mask is None:
         console.print(_people(path, env_id, people))
     picture = options.plot or default_path(env_id, ".png")

@@ -21,6 +21,7 @@ SUITES: Mapping[str, str] = MappingProxyType(
         "dlm": "dto_eval.suites.dlm",
         "iiwa-closed-loop": "dto_eval.suites.iiwa_closed_loop",
         "iiwa-solver": "dto_eval.suites.iiwa_solver",
+        "leto": "dto_eval.suites.leto",
         "rc-car": "dto_eval.suites.rc_car",
         "rc-car-models": "dto_eval.suites.rc_car_models",
         "rc-car-real": "dto_eval.suites.rc_car_real",

@@ -28,6 +28,8 @@ class Planned:
         episodes: number of episodes.
         filter_options: options of the filter where they differ from its own.
         label: names the folder where options are not enough to tell runs apart.
+        base: base policy of an agent that has no name of its own; ``agent`` is what reports call it.
+        filter: its filter.
         weights: folder with trained weights; None for those that ``dto-eval`` was given, or the shipped ones.
     """
 
@@ -37,6 +39,8 @@ class Planned:
     filter_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     weights: Path | None = None
     label: str = ""
+    base: str | None = None
+    filter: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -99,6 +103,8 @@ class Runs:
             protocol = resolve_protocol(
                 planned.env_id,
                 planned.agent,
+                base=planned.base,
+                filter=planned.filter,
                 filter_options=dict(planned.filter_options),
                 weights=weights,
                 episodes=planned.episodes,

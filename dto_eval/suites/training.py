@@ -1,9 +1,9 @@
-"""Filters that a suite trains for itself: kept in its folder, beside a copy of the policy that they go behind."""
+"""What a suite trains for itself, in its folder: policies, and filters beside a copy of the policy they go behind."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,58 @@ def trained_filter(
     return root
 
 
-def data_of(options: SuiteOptions, env_id: str) -> Path | None:
-    """Which of the suite's ``--data`` files holds the demonstrations of a task; None without one."""
-    from dto_agents.demos.dataset import environment_of
+def trained_policies(
+    options: SuiteOptions,
+    env_id: str,
+    agent: str,
+    data: Path | None,
+    name: str,
+    seeds: Sequence[int],
+    changes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train a policy once for every seed, those apart that have been, by the shipped recipe but for ``changes``.
 
-    return next((path for path in options.data if environment_of(path) == env_id), None)
+    Args:
+        options: of the suite.
+        env_id: environment id.
+        agent: name of a policy that ``dto-train`` knows.
+        data: the task's demonstrations; None where there are none, so that only what is there can be used.
+        name: folder below the suite's weights.
+        seeds: training seeds.
+        changes: options of ``dto-train``, such as ``bound``.
+
+    Returns:
+        Root of a zoo, with this policy where there is anything to be had.
+
+    Raises:
+        ValueError: the data or a change does not fit.
+    """
+    from dto_agents import zoo
+    from dto_eval.commands.train import Train
+    from dto_eval.commands.trainers import TRAINERS
+
+    root = options.out / WEIGHTS / name
+    for seed in seeds:
+        if data is None or zoo.member_path(agent, env_id, seed, root).exists():
+            continue
+        wanted = Train(agent=agent, env=env_id, data=data, seed=seed, out=root, **(changes or {}))  # type: ignore[arg-type]
+        TRAINERS[agent].check(wanted)
+        TRAINERS[agent].train(wanted, options.console)
+    return root
+
+
+def data_of(options: SuiteOptions, env_id: str, *, mixed: bool | None = None) -> Path | None:
+    """Which of the suite's ``--data`` files holds the demonstrations of a task; None without one.
+
+    Args:
+        options: of the suite.
+        env_id: the task.
+        mixed: whether they must be several people's, or must not; None where that does not matter.
+    """
+    from dto_agents.demos.dataset import environment_of
+    from dto_agents.demos.robomimic import operators_of
+
+    def fits(path: Path) -> bool:
+        return environment_of(path) == env_id and (mixed is None or mixed == (len(operators_of(path)) > 1))
+
+    return next((path for path in options.data if fits(path)), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,11 @@ def subset_names(path: Path) -> list[str]:
         return []
     with open_file(path) as file:
         return sorted(file.get("mask", {}))
+
+
+def operators_of(path: Path) -> list[str]:
+    """Names of the people whose demonstrations a mixed set tells apart, as robomimic names them; none elsewhere."""
+    return [name for name in subset_names(path) if re.fullmatch(r"\w+_operator_\d+", name)]
 
 
 def _number(name: str) -> tuple[int, str]:
