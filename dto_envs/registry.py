@@ -292,6 +292,7 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
             _robomimic("Transport", horizon=700, layout=TWO_ARM_LAYOUT),
             *map(_metaworld, ("PickPlaceWall", "ShelfPlace", "Disassemble", "StickPush", "StickPull")),
             _leto("MoveStack", layout=MOVE_STACK_LAYOUT, horizon=300),
+            _leto("ArrangeChopsticks", layout=ARRANGE_CHOPSTICKS_LAYOUT, horizon=600),
             _aloha("AlohaTransferCube", horizon=400),
             _aloha("AlohaInsertion", horizon=400),
             _aloha("AlohaArrangeDesk", horizon=240),

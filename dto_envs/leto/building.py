@@ -6,7 +6,7 @@ import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -17,15 +17,8 @@ from dto_envs.robomimic.control import ArmControl, ArmIndices
 
 ROOM = Task("Lift", object_body="cube_main")
 TABLE_TOP = 0.8  # m above the floor
+Vector = Sequence[float] | np.ndarray
 VISIBLE = 1  # MuJoCo's group of geoms that pictures show
-
-
-class Layout(Protocol):
-    """Where a task's things, and the tool, are at the beginning of an episode."""
-
-    def __call__(self, scene: LetoScene, rng: np.random.Generator, **choices: Any) -> np.ndarray:
-        """The flattened MuJoCo state (time, positions, velocities)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -35,12 +28,12 @@ class Furnishing:
     Attributes:
         task: cameras, and the body that the task is about.
         furnish: adds the task's bodies to the model.
-        lay_out: draws an initial state.
+        lay_out: draws an initial state, flattened, from the scene, a generator and what one can choose of the task.
     """
 
     task: Task
     furnish: Callable[[mujoco.MjSpec], None]
-    lay_out: Layout
+    lay_out: Callable[..., np.ndarray]
 
 
 class LetoScene:
@@ -121,7 +114,7 @@ def _empty_room() -> tuple[str, tuple[ArmIndices, ...]]:
     return ElementTree.tostring(root, encoding="unicode"), tuple(robot_indices(robot) for robot in env.robots)
 
 
-def add_thing(spec: mujoco.MjSpec, name: str, place: Sequence[float]) -> Any:
+def add_thing(spec: mujoco.MjSpec, name: str, place: Vector) -> Any:
     """Add a free body; its joint is called ``{name}_joint``."""
     body = spec.worldbody.add_body(name=name, pos=list(place))
     body.add_freejoint(name=f"{name}_joint")
@@ -155,7 +148,7 @@ def add_wall(body: Any, sides: int, radius: float, height: float, thickness: flo
         )
 
 
-def add_plate(body: Any, half_size: Sequence[float], place: Sequence[float], **options: Any) -> None:
+def add_plate(body: Any, half_size: Vector, place: Vector, **options: Any) -> None:
     """Add a level box to a body."""
     body.add_geom(
         name=f"{body.name}_{len(body.geoms)}",
@@ -167,7 +160,19 @@ def add_plate(body: Any, half_size: Sequence[float], place: Sequence[float], **o
     )
 
 
-def place(data: mujoco.MjData, name: str, position: Sequence[float], yaw: float = 0.0) -> None:
+def add_stick(body: Any, radius: float, half_length: float, **options: Any) -> None:
+    """Add a rod with round ends along a body's x axis."""
+    body.add_geom(
+        name=f"{body.name}_{len(body.geoms)}",
+        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+        fromto=[-half_length, 0.0, 0.0, half_length, 0.0, 0.0],
+        size=[radius, 0.0, 0.0],
+        group=VISIBLE,
+        **options,
+    )
+
+
+def place(data: mujoco.MjData, name: str, position: Vector, yaw: float = 0.0) -> None:
     """Put a free body somewhere, upright and turned by ``yaw`` rad about the vertical; velocities stay."""
     joint = data.joint(f"{name}_joint")
     joint.qpos[:3] = position

@@ -12,20 +12,30 @@ from typing import Any, Literal
 import mujoco
 import numpy as np
 
-from dto_envs.leto.building import TABLE_TOP, Furnishing, LetoScene, add_plate, add_thing, add_wall, geoms_of, place
+from dto_envs.leto.building import (
+    TABLE_TOP,
+    Furnishing,
+    LetoScene,
+    add_plate,
+    add_stick,
+    add_thing,
+    add_wall,
+    geoms_of,
+    place,
+)
 from dto_envs.leto.env import LetoEnv
 from dto_envs.robomimic.build import Task
 from dto_envs.robomimic.poses import WXYZ_TO_XYZW, Hand, Touch
 from dto_envs.robomimic.rendering import Painter
 
 LOWER_RADIUS, LOWER_HEIGHT = 0.021, 0.080
-UPPER_RADIUS, UPPER_HEIGHT = 0.020, 0.060
+UPPER_RADIUS, UPPER_HEIGHT = 0.016, 0.060
 CUP_WALL, CUP_SIDES = 0.003, 8
-FOOT = 0.014  # half width of the upper cup's foot, m
+FOOT = 0.012  # half width of the upper cup's foot, m
 BOARD = np.array([0.09, 0.09, 0.006])  # half sizes, m
 CHOPSTICK_RADIUS, CHOPSTICK_HALF_LENGTH = 0.0035, 0.10
 # Sliding, spinning and rolling friction of the chopstick on whatever it touches; the last two in m.
-CHOPSTICK_FRICTION = (0.20, 0.002, 0.0008)
+CHOPSTICK_FRICTION = (0.20, 0.002, 0.0007)
 GRIP = np.array([0.0, 0.004, 0.0])  # of the lower cup's middle, from the tool point: clear of the palm
 # The hand comes from the right, along the world's y and 15 degrees below level, so that it is clear of stack and board.
 SIDEWAYS = np.array([-0.43045933457687935, 0.5609855267969309, 0.5609855267969309, 0.43045933457687935])  # wxyz
@@ -56,18 +66,8 @@ def furnish(spec: mujoco.MjSpec) -> None:
     floor = -UPPER_HEIGHT / 2 + CUP_WALL / 2 - 0.0005
     add_plate(upper, (FOOT, FOOT, CUP_WALL / 2), (0, 0, floor), rgba=(0.95, 0.9, 0.75, 1.0), **paper)
     chopstick = add_thing(spec, "chopstick", FORGOTTEN)
-    chopstick.add_geom(
-        name="chopstick",
-        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-        fromto=[-CHOPSTICK_HALF_LENGTH, 0.0, 0.0, CHOPSTICK_HALF_LENGTH, 0.0, 0.0],
-        size=[CHOPSTICK_RADIUS, 0.0, 0.0],
-        rgba=(0.45, 0.25, 0.1, 1.0),
-        group=1,
-        density=700.0,
-        friction=CHOPSTICK_FRICTION,
-        priority=1,
-        condim=6,
-    )
+    wood = {"rgba": (0.45, 0.25, 0.1, 1.0), "density": 700.0, "friction": CHOPSTICK_FRICTION, "condim": 6}
+    add_stick(chopstick, CHOPSTICK_RADIUS, CHOPSTICK_HALF_LENGTH, priority=1, **wood)
 
 
 def lay_out(scene: LetoScene, rng: np.random.Generator, chopstick: bool = True) -> np.ndarray:
@@ -114,7 +114,7 @@ class Stack:
         self._hand = Hand(scene.arm, data)
         self._lower, self._upper, self._board = (data.body(name) for name in ("lower_cup", "upper_cup", "board"))
         self._speed = data.joint("lower_cup_joint").qvel
-        self._chopstick = data.geom("chopstick")
+        self._chopstick = data.body("chopstick")
         cups = {name: geoms_of(model, name) for name in ("lower_cup", "upper_cup")}
         self._on_board = Touch(model, data, cups["lower_cup"], geoms_of(model, "board"))
         self._stacked = Touch(model, data, cups["lower_cup"], cups["upper_cup"])
