@@ -48,6 +48,8 @@ class EnvRow:
         least_success: the smallest score that an episode with success can have.
         object_sets: the values of its keyword ``object_set``, None, for objects drawn by the seed, left out.
         force_layout: what an action means with ``feed_forward=True``; None where the environment has no such keyword.
+        from_rest: True where the first action counts as a change, from a standstill, that filters keep within the bound;
+            elsewhere it is free.
         has_cost: True where ``info["cost"]`` is what an episode has cost, which records keep and boards show.
     """
 
@@ -67,6 +69,7 @@ class EnvRow:
     object_sets: tuple[str, ...] = ()
     force_layout: ActionLayout | None = None
     has_cost: bool = False
+    from_rest: bool = False
 
 
 # Table IX of the DiffOG paper: bound 0.1 and alpha 4 on normalised velocities; Table XI: the penalty's parameters.
@@ -255,6 +258,7 @@ def _leto(task: str, *, layout: ActionLayout, horizon: int) -> EnvRow:
         graded=False,
         extra="robomimic",
         render_qualities=("default", "fast"),
+        from_rest=True,
     )
 
 

@@ -157,7 +157,8 @@ class ActionChunk(gymnasium.Wrapper, RecordConstructorArgs):
 class FilterAction(gymnasium.Wrapper, RecordConstructorArgs):
     """Pass actions through an action filter before they are executed.
 
-    The filter works on the normalised scale, from the action that was executed last; the first of an episode is free.
+    The filter works on the normalised scale, from the action that was executed last. The first of an episode is free,
+    except in environments with an attribute ``from_rest`` that is True, where it is linked to a standstill.
     What it returns is rounded to the action space's type and clipped to its limits, executed and remembered. Around an
     :class:`ActionChunk` whole chunks are filtered. ``info`` gets ``executed_action``, what the filter made of the
     action: (D,), or (T, D) around chunks.
@@ -203,8 +204,9 @@ class FilterAction(gymnasium.Wrapper, RecordConstructorArgs):
         self._previous: np.ndarray | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode; its first action is free."""
-        self._previous = None
+        """Begin an episode, in which no action has been executed."""
+        rest = self.layout.normalize(np.zeros((1, self.layout.size)))
+        self._previous = rest if getattr(self.env.unwrapped, "from_rest", False) else None
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: np.ndarray) -> tuple[Any, Any, bool, bool, dict[str, Any]]:

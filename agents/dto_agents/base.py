@@ -49,11 +49,17 @@ class FilteredAgent:
     Actions are rounded to float32 before they are executed and remembered, as environments take them.
     """
 
-    def __init__(self, base: Agent, action_filter: ActionFilter | PhasedFilter, layout: ActionLayout) -> None:
-        """Compose ``base`` with ``action_filter`` under ``layout``; the base's step counts become this agent's."""
+    def __init__(
+        self, base: Agent, action_filter: ActionFilter | PhasedFilter, layout: ActionLayout, *, from_rest: bool = False
+    ) -> None:
+        """Compose ``base`` with ``action_filter`` under ``layout``; the base's step counts become this agent's.
+
+        With ``from_rest`` the first action is linked to a standstill; without, it is free.
+        """
         self.base = base
         self.action_filter = action_filter
         self.layout = layout
+        self.from_rest = from_rest
         self._previous: np.ndarray | None = None
         self._step = 0
         for name in ("n_obs_steps", "n_action_steps"):
@@ -63,7 +69,8 @@ class FilteredAgent:
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin new episodes: the base is reset and no action has been executed."""
         self.base.reset(seeds)
-        self._previous = None
+        rest = np.zeros((len(seeds), self.layout.size))
+        self._previous = self.layout.normalize(rest) if self.from_rest else None
         self._step = 0
 
     def act(self, observations: Any) -> np.ndarray:

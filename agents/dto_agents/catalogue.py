@@ -246,7 +246,7 @@ def make_agent(
     action_filter = make_action_filter(
         composition.filter, env_id, member, weights=weights, options=options, layout=layout
     )
-    return FilteredAgent(agent, action_filter, layout)
+    return FilteredAgent(agent, action_filter, layout, from_rest=row(env_id).from_rest)
 
 
 def make_action_filter(

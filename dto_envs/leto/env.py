@@ -19,10 +19,13 @@ class LetoEnv(ArmEnv):
     """Commands of fewer than six velocities; what is not commanded of the tool's orientation is held.
 
     Attributes:
+        from_rest: True: filters link the first action to a standstill (LeTO, section III-D), since what the gripper
+            holds feels the first jerk as it does all others.
         contact_force: the largest force on the table within the last step beyond the weight that rested on it at the
             reset, N.
     """
 
+    from_rest = True
     _scene: LetoScene
 
     def __init__(
