@@ -48,8 +48,7 @@ class EnvRow:
         least_success: the smallest score that an episode with success can have.
         object_sets: the values of its keyword ``object_set``, None, for objects drawn by the seed, left out.
         force_layout: what an action means with ``feed_forward=True``; None where the environment has no such keyword.
-        from_rest: True where the first action counts as a change, from a standstill, that filters keep within the bound;
-            elsewhere it is free.
+        from_rest: True where filters take the first action as a change from a standstill; elsewhere it is free.
         has_cost: True where ``info["cost"]`` is what an episode has cost, which records keep and boards show.
     """
 
