@@ -1,7 +1,8 @@
 """Trajectory optimisation under any linear limits, by ProxQP, with the answer polished and checked.
 
 Minimise ``1/2 y'Hy - a'y`` subject to ``lower <= C y <= upper``, where H is Q with the smoothing term in it. ProxQP's
-answer names the active limits; solving with exactly those brings it to machine precision.
+answer names the active limits; solving with exactly those brings it to machine precision. Where ProxQP gives up,
+:mod:`.active_set` finds the answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dto_envs.filters import active_set
 from dto_envs.filters.base import InfeasibleLimitsError
 from dto_envs.filters.rows import LimitRows
 
@@ -51,7 +53,9 @@ def solve(hessian: np.ndarray, linear: np.ndarray, rows: LimitRows) -> tuple[np.
         guess, duals = proxqp(h, linear[b], rows.matrix, low, high)
         if guess is None:
             raise_infeasible(rows, low, high, number)
-            raise ValueError(f"ProxQP did not solve sample {number}; is Q positive definite and well-conditioned?")
+            guess, duals = active_set.solve(h, linear[b], rows.matrix, low, high)
+        if guess is None:
+            raise ValueError(f"sample {number} could not be solved; is Q positive definite and well-conditioned?")
         answers[b], active[b] = polish(h, linear[b], rows.matrix, low, high, guess, duals)
         values = rows.matrix @ answers[b]
         excess = np.maximum(values - high, low - values).max(initial=0.0)

@@ -41,21 +41,23 @@ def rollout(policy: RecurrentPolicy, observations: np.ndarray, seeds: list[int])
     spread=st.sampled_from([0.1, 1.0, 10.0]),
     size=st.sampled_from([1e-3, 1.0, 1e3, 1e9]),
     bound=st.sampled_from([0.02, 0.1, 0.5]),
-    kind=st.sampled_from(["noise", "jumps", "constant"]),
+    velocity=st.sampled_from([0.05, 0.7, 1.0]),
+    kind=st.sampled_from(["noise", "jumps", "constant", "drift"]),
 )
 @settings(max_examples=25, deadline=None, derandomize=True)
-def test_letos_limits_hold_whatever_is_observed(seed, spread, size, bound, kind):
-    policy = random_policy("leto", seed=seed, spread=spread, bound=bound, velocity=0.7)
+def test_letos_limits_hold_whatever_is_observed(seed, spread, size, bound, velocity, kind):
+    policy = random_policy("leto", seed=seed, spread=spread, bound=bound, velocity=velocity)
     rng = np.random.default_rng(seed)
     observations = {
         "noise": rng.normal(size=(30, 3, SIZE)) * size,
         "jumps": np.where(np.arange(30)[:, None, None] % 2, size, -size) * np.ones((30, 3, SIZE)),
         "constant": np.full((30, 3, SIZE), size),
+        "drift": np.cumsum(rng.normal(size=(30, 3, SIZE)), axis=0) * size,
     }[kind]
     executed = rollout(policy, observations, [1, 2, 3])[:, :, :6].astype(np.float64)
     differences = np.diff(executed, axis=0, prepend=np.zeros((1, 3, 6)))
     assert np.abs(differences).max() <= bound + 1e-6
-    assert np.abs(executed).max() <= 0.7 + 1e-6
+    assert np.abs(executed).max() <= velocity + 1e-6
 
 
 def test_adversarial_observations_do_not_get_past_letos_limits():
