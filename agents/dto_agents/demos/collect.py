@@ -23,15 +23,25 @@ import numpy as np
 from dto_agents.catalogue import make_agent
 from dto_agents.demos.dataset import FORMATS, STATE_KEYS, DemonstrationError, robosuite_keys, task_format
 from dto_agents.demos.robomimic import Recording, tenths, write_demo, write_file
-from dto_agents.experts import EXPERTS, make_expert
+from dto_agents.experts import EXPERTS, STYLES, make_expert
 from dto_agents.experts.operators import OPERATORS, Operator
 from dto_agents.processes import process_pool
 from dto_envs.registry import row
 
 # Tasks whose observation is kept whole, with one expert: it drives a car, or leads ALOHA's arms.
-DRIVEN = tuple(env_id for env_id, format_ in FORMATS.items() if format_.keys == STATE_KEYS)
+DRIVEN = tuple(env_id for env_id, format_ in FORMATS.items() if format_.keys == STATE_KEYS and env_id not in STYLES)
+LETO = ("dto/MoveStack-v0", "dto/ArrangeChopsticks-v0")
 # Evaluations start at 100000; seeds below it never meet one.
 SEED_LIMIT = 100_000
+
+
+def usual_episodes(env_id: str, operators: str = "single") -> int:
+    """How many demonstrations DiffOG's policies learn from (Table IX), and LeTO's; of RoboMimic's six operators 300."""
+    if row(env_id).extra == "metaworld":
+        return 30
+    if row(env_id).extra == "aloha" or env_id in LETO:
+        return 100
+    return 200 if operators == "single" else 300
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Collection:
     """What fixes the content of a collected file.
 
     Attributes:
-        env_id: environment with an expert, of :data:`dto_agents.experts.EXPERTS` or :data:`DRIVEN`.
+        env_id: environment with an expert, of :data:`dto_agents.experts.STYLES` or :data:`DRIVEN`.
         episodes: number of successful episodes, as many of each operator.
         first_seed: seed of the first attempt; further attempts count up.
         operators: ``single`` for one skilled person, ``multi`` for the six of :mod:`dto_agents.experts.operators`, who
@@ -54,8 +64,8 @@ class Collection:
     def check(self) -> None:
         """Raise where this cannot be collected; simulates nothing."""
         row(self.env_id)
-        if self.env_id not in (*EXPERTS, *DRIVEN):
-            known = ", ".join((*EXPERTS, *DRIVEN))
+        if self.env_id not in (*STYLES, *DRIVEN):
+            known = ", ".join((*STYLES, *DRIVEN))
             raise DemonstrationError(f"there is no scripted expert for {self.env_id}; choose one of {known}")
         if self.operators not in OPERATORS:
             raise DemonstrationError(f"operators must be {' or '.join(OPERATORS)}, got {self.operators!r}")
@@ -159,9 +169,10 @@ def _fill(
 
 def env_args(env_id: str) -> dict[str, Any]:
     """``env_args`` as robomimic writes them for robosuite (type 1), or for a Gymnasium environment (type 2)."""
-    if env_id in DRIVEN:
+    if task_format(env_id).keys == STATE_KEYS:
         version = importlib.metadata.version("dto-envs")
-        return {"env_name": task_format(env_id).env_name, "env_version": version, "type": 2, "env_kwargs": {}}
+        name, choices = task_format(env_id).env_name, _choices(env_id)
+        return {"env_name": name, "env_version": version, "type": 2, "env_kwargs": choices}
     from dto_envs.robomimic.build import quiet
 
     with quiet():
@@ -230,7 +241,12 @@ def _environment(env_id: str) -> Any:
 
     import dto_envs  # noqa: F401  registers the ids in a fresh process
 
-    return gymnasium.make(env_id)
+    return gymnasium.make(env_id, **_choices(env_id))
+
+
+def _choices(env_id: str) -> dict[str, Any]:
+    """What demonstrations say to the environment that evaluations do not."""
+    return dict(EXPERTS[env_id].demonstrated) if env_id in EXPERTS else {}
 
 
 def _attempt(env_id: str, person: Operator, seed: int, parts: str) -> bool:
@@ -240,7 +256,7 @@ def _attempt(env_id: str, person: Operator, seed: int, parts: str) -> bool:
     if env_id in DRIVEN:
         expert = make_agent("expert", env_id)
     else:
-        expert = make_expert(env_id, person.style(EXPERTS[env_id].style))
+        expert = make_expert(env_id, person.style(STYLES[env_id]))
     recording, success = record_episode(_environment(env_id), expert, seed)
     target = _part(Path(parts), seed) if success else _failure(Path(parts), seed)
     partial = target.with_name(target.name + ".partial")
@@ -280,7 +296,7 @@ def _claim(collection: Collection, path: Path) -> Path:
     # The number of episodes may be raised or lowered between two attempts: the parts stay good.
     mine = {"env_id": collection.env_id, "first_seed": collection.first_seed}
     if collection.env_id not in DRIVEN:
-        styles = {person.name: asdict(person.style(EXPERTS[collection.env_id].style)) for person in collection.people}
+        styles = {person.name: asdict(person.style(STYLES[collection.env_id])) for person in collection.people}
         mine |= {"style": styles["better_operator_1"]} if len(styles) == 1 else {"styles": styles}
     text = json.dumps(mine, sort_keys=True, indent=1)
     if not card.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,11 @@ class TaskFormat:
     size: int
 
 
+def _dashed(name: str) -> str:
+    """Meta-World's spelling of a task: ``stick-push`` for StickPush."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+
+
 FORMATS: Mapping[str, TaskFormat] = MappingProxyType(
     {
         "dto/Lift-v0": TaskFormat("Lift", robosuite_keys(), 19),
@@ -47,10 +53,16 @@ FORMATS: Mapping[str, TaskFormat] = MappingProxyType(
         "dto/Square-v0": TaskFormat("NutAssemblySquare", robosuite_keys(), 23),
         "dto/ToolHang-v0": TaskFormat("ToolHang", robosuite_keys(), 53),
         "dto/Transport-v0": TaskFormat("TwoArmTransport", robosuite_keys(arms=2), 59),
+        "dto/MoveStack-v0": TaskFormat("MoveStack", STATE_KEYS, 30),
+        "dto/ArrangeChopsticks-v0": TaskFormat("ArrangeChopsticks", STATE_KEYS, 30),
         "dto/PushT-v0": TaskFormat("PushT", PUSHT_KEYS, 20),
         **{
             f"dto/RCCar{name}-v0": TaskFormat(f"RCCar{name}", STATE_KEYS, size)
             for name, size in (("Parking", 38), ("Reverse", 38), ("DriftTurn", 38), ("Race", 40))
+        },
+        **{
+            f"dto/{name}-v0": TaskFormat(f"{_dashed(name)}-v3", STATE_KEYS, 39)
+            for name in ("PickPlaceWall", "ShelfPlace", "Disassemble", "StickPush", "StickPull")
         },
         **{
             f"dto/Aloha{name}-v0": TaskFormat(f"Aloha{name}", STATE_KEYS, size)

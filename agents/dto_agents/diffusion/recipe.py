@@ -74,8 +74,12 @@ class DiffusionRecipe:
 _ONE_OBJECT = (3, 10, 17)
 # The stand's, the frame's and the tool's, each relative to the gripper and to the world, then the gripper's.
 _THREE_OBJECTS = (3, 10, 17, 24, 31, 38, 47)
+# Those of LeTO's tasks in the world: two cups and a board, or two chopsticks and a bowl; then the gripper's.
+_THREE_THINGS = (3, 10, 17, 24)
 # The hammer's, the trash's and the lid's in the world, then those of both grippers.
 _TWO_ARMS = (3, 10, 17, 44, 53)
+# The object's in Meta-World's tasks, and that of the step before.
+_NOW_AND_BEFORE = (7, 25)
 
 RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
     {
@@ -85,6 +89,14 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
         "dto/ToolHang-v0": DiffusionRecipe(width=400, steps=40_000, rotations=_THREE_OBJECTS),
         "dto/Transport-v0": DiffusionRecipe(width=384, steps=40_000, rotations=_TWO_ARMS),
+        **{
+            f"dto/{task}-v0": DiffusionRecipe(
+                width=160, steps=12_000, rotations=_NOW_AND_BEFORE, observation_noise=0.01
+            )
+            for task in ("PickPlaceWall", "ShelfPlace", "Disassemble", "StickPush", "StickPull")
+        },
+        "dto/MoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=_THREE_THINGS),
+        "dto/ArrangeChopsticks-v0": DiffusionRecipe(width=176, steps=20_000, rotations=_THREE_THINGS),
         # For the chunks that filters learn from: an episode is one.
         "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),
     }

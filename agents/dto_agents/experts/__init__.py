@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dto_agents.experts.scripted import EXPERTS, ScriptedExpert, make_expert
+from dto_agents.experts.scripted import EXPERTS, STYLES, ScriptedExpert, make_expert
 
-__all__ = ["EXPERTS", "ScriptedExpert", "make_expert"]
+__all__ = ["EXPERTS", "STYLES", "ScriptedExpert", "make_expert"]
