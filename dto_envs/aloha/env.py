@@ -20,6 +20,11 @@ OBS_TYPES = ("state", "image", "state_image")
 SERVO_PERIOD = 0.02  # s between two targets of the servos
 START_OPENING = 0.02239  # m, the fingers at the beginning, as in gym-aloha
 SETTLING = 100  # physics steps before an episode of ours begins
+DIVERGED = [
+    int(mujoco.mjtWarning.mjWARN_BADQPOS),
+    int(mujoco.mjtWarning.mjWARN_BADQVEL),
+    int(mujoco.mjtWarning.mjWARN_BADQACC),
+]
 
 
 class AlohaEnv(gymnasium.Env):
@@ -180,13 +185,24 @@ class AlohaEnv(gymnasium.Env):
         self._ready = False
 
     def _move(self, target: np.ndarray) -> None:
-        """Simulate one action: a new target every 0.02 s, on the straight line from the last one."""
+        """Simulate one action: a new target every 0.02 s, on the straight line from the last one.
+
+        Where arms that are forced into each other or the table make the simulation diverge, everything stops where it
+        was before the action.
+        """
         model, data = self.model, self.data
         start, self._target = self._target, target
+        time, before, failures = data.time, data.qpos.copy(), _failures(data)
         for done in range(0, self._ticks, self._ticks_per_target):
             ticks = min(self._ticks_per_target, self._ticks - done)
-            data.ctrl[self._motors] = start + (done + ticks) / self._ticks * (target - start)
+            part = (done + ticks) / self._ticks
+            data.ctrl[self._motors] = (1.0 - part) * start + part * target
             mujoco.mj_step(model, data, nstep=ticks)
+        if _failures(data) > failures:
+            mujoco.mj_resetData(model, data)
+            data.time, data.qpos[:] = time, before
+            joints = np.concatenate([arm.positions for arm in self._scene.arms])
+            data.ctrl[self._motors] = self._target = before[joints]
         # Poses and contacts of the state that has been reached, as dm_control has them.
         mujoco.mj_step1(model, data)
 
@@ -264,6 +280,11 @@ class AlohaEnv(gymnasium.Env):
 
     def _black(self) -> np.ndarray:
         return np.zeros((*self._task.image_size, 3), dtype=np.uint8)
+
+
+def _failures(data: mujoco.MjData) -> int:
+    """How often MuJoCo has found numbers that are not finite, or huge, since the last reset, and begun anew."""
+    return sum(data.warning[kind].number for kind in DIVERGED)
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:

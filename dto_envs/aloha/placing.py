@@ -23,6 +23,7 @@ BOWL: Box = ((-0.19, -0.11), (0.50, 0.60))
 CUP: Box = ((0.10, 0.18), (0.53, 0.61))
 LAST_CUP: Box = ((0.10, 0.18), (0.38, 0.46))
 STACK: Box = ((-0.17, -0.07), (0.38, 0.48))
+SPOON_TURN = 0.35  # rad that the spoon is turned from lying across the arm's reach at most
 SPOON_OFF = 0.004  # m that the spoon's centre of mass lies beside the cup's axis at most
 
 
@@ -50,11 +51,11 @@ def _desk(_: Task, rng: np.random.Generator) -> Poses:
 
 
 def _stack(task: Task, rng: np.random.Generator) -> Poses:
-    """A cup anywhere in its field; across it a spoon, whose handle points away from the arm."""
+    """A cup anywhere in its field; across it a spoon, whose handle points to either side of the arm."""
     cup, spoon = task.made["cup"], task.made["spoon"]
     assert isinstance(cup, Cup) and isinstance(spoon, Spoon)
     middle = _draw(STACK, rng)
-    turn = np.pi + rng.uniform(-0.6, 0.6)
+    turn = rng.choice([-0.5, 0.5]) * np.pi + rng.uniform(-SPOON_TURN, SPOON_TURN)
     off = rng.uniform(-SPOON_OFF, SPOON_OFF, 2)
     return {
         "cup": _at(middle, 0.0, rng.uniform(-np.pi, np.pi)),

@@ -38,16 +38,22 @@ class Contacts:
         return any((a in one and b in other) or (b in one and a in other) for a, b in self._pairs)
 
 
+def _outer_fingers(scene: Scene) -> tuple[frozenset[int], frozenset[int]]:
+    """Of two arms, the left finger of the left one and the right finger of the right one."""
+    left, right = scene.arms
+    return left.fingers[0], right.fingers[1]
+
+
 class TransferCube:
     """Gym-aloha's stages: the right gripper touches the cube, lifts it, the left touches it, holds it by itself.
 
-    As in gym-aloha a gripper touches with its left finger, and the last stage needs the cube off the table.
+    As in gym-aloha the left gripper touches with its left finger and the right one with its right finger.
     """
 
     def __init__(self, scene: Scene) -> None:
         """Find the geoms."""
         self._cube, self._table = scene.geoms("box"), scene.geoms("table")
-        self._left, self._right = (arm.fingers[0] for arm in scene.arms)
+        self._left, self._right = _outer_fingers(scene)
 
     def stage(self, data: mujoco.MjData) -> int:
         """See :class:`Judge`."""
@@ -72,7 +78,7 @@ class Insertion:
         self._pin = frozenset({pin})
         self._peg, self._socket = scene.geoms("peg"), scene.geoms("socket") - self._pin
         self._table = scene.geoms("table")
-        self._left, self._right = (arm.fingers[0] for arm in scene.arms)
+        self._left, self._right = _outer_fingers(scene)
 
     def stage(self, data: mujoco.MjData) -> int:
         """See :class:`Judge`."""

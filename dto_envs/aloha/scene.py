@@ -44,7 +44,7 @@ class Task:
 
 
 BLUE, RED = (0.20, 0.42, 0.78, 1.0), (0.80, 0.28, 0.22, 1.0)
-GLASS = (0.62, 0.80, 0.86, 0.55)
+GLASS = Cup(base=0.024, grip=0.028, rim=0.026, mass=0.12, color=(0.62, 0.80, 0.86, 0.55))
 COASTER_HALF, COASTER_HEIGHT = 0.05, 0.004  # half an edge of the square, and its thickness, m
 READY = (0.0, -0.75, 0.95, 0.0, 0.55, 0.0)  # our scenes begin with the grippers pointing down at an angle
 
@@ -67,7 +67,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             start=READY,
             cameras=("angle", "left_wrist"),
             image_size=(240, 320),
-            made=MappingProxyType({"cup": Cup(color=GLASS), "spoon": Spoon()}),
+            made=MappingProxyType({"cup": GLASS, "spoon": Spoon()}),
             coaster=(-0.12, 0.62),
         ),
     }

@@ -18,11 +18,11 @@ def right(view: View) -> Script:
     """The giving hand."""
     cube = view.place("box")
     yield Stroke(Pose(cube + [0.0, 0.0, 0.09], RIGHT), OPEN, loose=True)
-    cube = view.place("box")
+    cube = view.place("box") + [0.0, 0.0, 0.006]  # finger tips reach beyond the tool point: not onto the table
     yield Stroke(Pose(cube, RIGHT), OPEN, pace=0.8)
     yield Stroke(Pose(cube, RIGHT), CLOSED)
-    yield Stroke(Pose(cube + [0.0, 0.0, 0.08], RIGHT), CLOSED)
-    yield Stroke(Pose(HANDOVER, RIGHT), CLOSED)
+    yield Stroke(Pose(cube + [0.0, 0.0, 0.08], RIGHT), CLOSED, pace=0.8)
+    yield Stroke(Pose(HANDOVER, RIGHT), CLOSED, pace=0.8)
     while np.linalg.norm(view.tool(0).position - view.place("box")) > 0.03 or view.opening(0) > 0.56:
         yield None
     yield Stroke(Pose(HANDOVER, RIGHT), OPEN)

@@ -22,7 +22,7 @@ RIM_OPEN, RIM_CLOSED = 0.42, 0.0
 CUP_OPEN, CUP_CLOSED = 1.0, 0.55
 MEETING = np.array([-0.05, 0.53, 0.001])  # of the bowl, when the cup is put into it
 COASTER = np.array([*TASKS["AlohaArrangeDesk"].coaster, COASTER_HEIGHT])
-ASIDE = 0.022  # m, of the cup from the bowl's middle
+ASIDE = 0.026  # m, of the cup from the bowl's middle
 ABOVE = 0.06  # m that things pass above each other
 AWAY = 0.1  # m
 
@@ -96,10 +96,14 @@ def _bring(view: View, arm: int, name: str, place: np.ndarray, opening: float, p
 
 
 def _beside_fingers(view: View) -> np.ndarray:
-    """Where the cup stands in the bowl: away from the finger that is inside."""
-    bowl = view.place("bowl")
-    away = (bowl - view.tool(LEFT).position)[:2]
-    return bowl + [*(ASIDE * away / np.linalg.norm(away)), BOWL.floor]
+    """Where the cup stands in the bowl: away from the finger that is inside, and from the hand behind it."""
+    bowl, tool = view.place("bowl"), view.tool(LEFT)
+    away = _unit((bowl - tool.position)[:2]) + _unit(tool.rotation.apply([1.0, 0.0, 0.0])[:2])
+    return bowl + [*(ASIDE * _unit(away)), BOWL.floor]
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
 
 
 def _turned(facing: Rotation, offset: np.ndarray) -> np.ndarray:
@@ -111,7 +115,7 @@ def _turned(facing: Rotation, offset: np.ndarray) -> np.ndarray:
 
 def _in_bowl(view: View) -> bool:
     x, y, z = view.place("cup") - view.place("bowl")
-    return bool(np.hypot(x, y) < 0.03 and z < 0.02)
+    return bool(np.hypot(x, y) < 0.045 and z < 0.02)
 
 
 def _left_alone(view: View, arm: int, name: str) -> bool:

@@ -9,7 +9,7 @@ from dto_agents.aloha.strokes import Stroke
 from dto_agents.aloha.view import Script, View
 from dto_envs.aloha.scene import TASKS
 
-OPEN, CLOSED = 1.0, 0.55
+OPEN, CLOSED = 1.0, 0.72
 PITCH = 0.6
 GRIP_HEIGHT = 0.042
 LIFT = 0.05
