@@ -24,6 +24,7 @@ from dto_envs.filters.rows import (
     PositionLimit,
     difference_rows,
     position_rows,
+    reachable_commands,
     stack,
     velocity_rows,
 )
@@ -140,6 +141,7 @@ class DTOLayer(nn.Module):
         bound: Any | None = None,
         velocity: Any | None = None,
         position_limit: PositionLimit | None = None,
+        best_effort: bool = False,
     ) -> None:
         """Build the layer.
 
@@ -151,6 +153,8 @@ class DTOLayer(nn.Module):
             velocity: limit on the normalised commands themselves, in the forms of ``bound`` (DiffOG, appendix D);
                 None for no limit. It and ``position_limit`` take the general solver.
             position_limit: limit on the positions that the commands integrate to; None for no limit.
+            best_effort: where the other limits make it impossible to keep ``position_limit``, brake or turn back as
+                hard as they allow; otherwise that is an :class:`InfeasibleLimitsError`.
         """
         super().__init__()
         self.q_source = q_source
@@ -159,6 +163,7 @@ class DTOLayer(nn.Module):
         self.bound = bound
         self.velocity = velocity
         self.position_limit = position_limit
+        self.best_effort = best_effort
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise ValueError(f"alpha is a number >= 0; got {self.alpha}")
         check_bound(layout, bound)
@@ -234,12 +239,15 @@ class DTOLayer(nn.Module):
         layout = self.layout
         lower, upper = layout_limits(layout, self.bound, horizon)
         parts = [difference_rows(lower[None], upper[None], layout.size, layout.trajectory, previous, layout.names)]
+        velocity = layout_limits(layout, 1.0 if self.velocity is None else self.velocity, horizon, VELOCITY_LIMIT)
         if self.velocity is not None:
-            parts.append(velocity_rows(*layout_limits(layout, self.velocity, horizon, VELOCITY_LIMIT), layout))
+            parts.append(velocity_rows(*velocity, layout))
         if self.position_limit is not None:
             if position is None:
                 raise ValueError("a position limit needs the current position (B, D_c) with every chunk")
-            parts.append(position_rows(self.position_limit, position, layout, horizon))
+            trajectory = layout.trajectory
+            reach = reachable_commands((lower, upper), velocity, previous, trajectory) if self.best_effort else None
+            parts.append(position_rows(self.position_limit, position, layout, horizon, reach))
         return stack(*parts)
 
     def _filter(self, chunk: np.ndarray, previous: np.ndarray | None, position: Any | None) -> np.ndarray:

@@ -55,11 +55,13 @@ class LeTOLayer(nn.Module):
         bound: Any | None = None,
         velocity: Any | None = 1.0,
         position_limit: PositionLimit | None = None,
+        best_effort: bool = False,
     ) -> None:
         """A layer for trajectories of ``horizon`` steps; the other arguments as :class:`DTOLayer`'s."""
         super().__init__()
         source = LowerTriangularQ(horizon, layout)
-        self.optimizer = DTOLayer(source, layout, alpha, bound, velocity=velocity, position_limit=position_limit)
+        limits = {"velocity": velocity, "position_limit": position_limit, "best_effort": best_effort}
+        self.optimizer = DTOLayer(source, layout, alpha, bound, **limits)
 
     def forward(self, embedding: Any, previous: Any | None = None, position: Any | None = None) -> Any:
         """From an embedding to a trajectory.

@@ -17,6 +17,7 @@ from dto_envs.filters.limits import DIFFERENCE_LIMIT, check_limits, dimension_na
 
 VELOCITY_LIMIT = "velocity limit"
 POSITION_LIMIT = "position limit"
+SLACK = 1e-5  # in physical units: room for a solver where only one trajectory would be left
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,37 @@ def velocity_rows(lower: np.ndarray, upper: np.ndarray, layout: ActionLayout) ->
     return LimitRows(selected.reshape(-1, horizon * layout.size), lower.reshape(1, -1), upper.reshape(1, -1), labels)
 
 
-def position_rows(limit: PositionLimit, position: np.ndarray, layout: ActionLayout, horizon: int) -> LimitRows:
+def reachable_commands(
+    difference: tuple[np.ndarray, np.ndarray],
+    velocity: tuple[np.ndarray, np.ndarray],
+    previous: np.ndarray | None,
+    trajectory: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest commands (B or 1, T, D_c) that limits on differences and commands leave possible.
+
+    Args:
+        difference: lowest and highest difference to the step before, (T, D_c) each.
+        velocity: lowest and highest command, (T, D_c) each.
+        previous: (B, D) last executed actions, or None where the first command is free.
+        trajectory: indices of the D_c trajectory dimensions.
+    """
+    extremes = []
+    for change, limit, keep in zip(difference, velocity, (np.maximum, np.minimum), strict=True):
+        last = limit[None, 0] if previous is None else keep(previous[:, list(trajectory)] + change[0], limit[0])
+        commands = [last]
+        for t in range(1, limit.shape[0]):
+            commands.append(keep(commands[-1] + change[t], limit[t]))
+        extremes.append(np.stack(commands, axis=1))
+    return extremes[0], extremes[1]
+
+
+def position_rows(
+    limit: PositionLimit,
+    position: np.ndarray,
+    layout: ActionLayout,
+    horizon: int,
+    reachable: tuple[np.ndarray, np.ndarray] | None = None,
+) -> LimitRows:
     """Limits on the positions that the commands integrate to (LeTO, equations 4 and 7).
 
     ``p_i = p_0 + dt (v_0 + ... + v_{i-1})`` for i = 1 to T - 1, with ``v`` the commands in physical units.
@@ -121,10 +152,12 @@ def position_rows(limit: PositionLimit, position: np.ndarray, layout: ActionLayo
         position: (B, D_c) p_0, physical units.
         layout: must command velocities; brings dt and the units' scale.
         horizon: T.
+        reachable: from :func:`reachable_commands`; the limit then asks at each step for no more than braking, or
+            turning back, as hard as these commands can, so that it can always be met, also from a position beyond it.
 
     Raises:
         ValueError: the layout commands no velocities, or shapes do not fit.
-        InfeasibleLimitsError: the limits contradict each other, or ``position`` breaks them already.
+        InfeasibleLimitsError: the limits contradict each other, or, without ``reachable``, ``position`` breaks them.
     """
     if layout.difference != "acceleration":
         raise ValueError("position limits integrate velocity commands; this layout commands positions")
@@ -138,7 +171,7 @@ def position_rows(limit: PositionLimit, position: np.ndarray, layout: ActionLayo
     check_limits(low[None], high[None], None, POSITION_LIMIT)
     now = position @ matrix.T
     broken = (now < low) | (now > high)
-    if broken.any():
+    if reachable is None and broken.any():
         sample, k = np.argwhere(broken)[0]
         raise InfeasibleLimitsError(
             f"{POSITION_LIMIT} already broken at step 0: row {k} of sample {sample} is {now[sample, k]:g}, outside "
@@ -154,7 +187,19 @@ def position_rows(limit: PositionLimit, position: np.ndarray, layout: ActionLayo
         for k in range(matrix.shape[0])
     )
     lower, upper = (np.tile(side - now, horizon - 1) for side in (low, high))
+    if reachable is not None:
+        least, most = _reach(matrix * scale * layout.dt, *reachable)
+        lower, upper = np.minimum(lower, most - SLACK), np.maximum(upper, least + SLACK)
     return LimitRows(rows.reshape(-1, horizon * layout.size), lower, upper, labels)
+
+
+def _reach(weights: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the most that K weighted sums (K, D_c) of commands (B, T, D_c) can add up to, (B, (T - 1) * K)."""
+    positive, negative = np.maximum(weights, 0.0), np.minimum(weights, 0.0)
+    least = lowest @ positive.T + highest @ negative.T
+    most = highest @ positive.T + lowest @ negative.T
+    least, most = (side[:, :-1].cumsum(axis=1).reshape(side.shape[0], -1) for side in (least, most))
+    return least, most
 
 
 def _labels(

@@ -51,6 +51,39 @@ def test_limits_do_bind():
     assert y[:, :, :6].abs().amax().item() == pytest.approx(0.4, abs=1e-9)
 
 
+def close_and_fast(seed, batch=3):
+    """Positions at and below the limit, or just above it on the way down too fast to stop."""
+    embedding, previous, position = inputs(seed, batch)
+    rng = np.random.default_rng(seed)
+    position[:, 2] = 0.0475 + rng.uniform(-0.002, 0.004, batch)
+    previous[:, 2] = rng.uniform(-0.4, 0.1, batch)
+    return embedding, previous, position
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_a_limit_that_cannot_be_kept_is_approached_by_braking(seed):
+    embedding, previous, position = close_and_fast(seed)
+    layer = LeTOLayer(8, ROBOMIMIC_LAYOUT, velocity=0.4, position_limit=ABOVE_TABLE, best_effort=True).double()
+    y = layer(embedding, previous, position).detach().numpy()
+    assert violation(y, previous, ROBOMIMIC_LAYOUT).max() <= 1e-6
+    assert np.abs(y[:, :, :6]).max() <= 0.4 + 1e-6
+    hardest = np.minimum(previous[:, 2:3] + 0.1 * np.arange(1, 8), 0.4)
+    braked = position[:, 2:3] + 0.05 * np.cumsum(hardest, axis=1)
+    heights = position[:, 2:3] + 0.05 * np.cumsum(y[:, :-1, 2], axis=1)
+    assert (heights >= np.minimum(0.0475, braked) - 2e-5).all()
+
+
+def test_best_effort_changes_nothing_where_the_limit_can_be_kept():
+    embedding, previous, position = inputs(7)
+    strict, soft = (
+        LeTOLayer(8, ROBOMIMIC_LAYOUT, velocity=0.4, position_limit=ABOVE_TABLE, best_effort=effort).double()
+        for effort in (False, True)
+    )
+    y = strict(embedding, previous, position).detach().numpy()
+    np.testing.assert_allclose(soft(embedding, previous, position).detach().numpy(), y, atol=1e-8)
+
+
 def test_without_limits_the_output_has_the_sign_of_the_embedding():
     """The linear term is -tanh(e): with L = I and loose limits the trajectory is tanh(e) itself, up to eps."""
     embedding = inputs(1)[0]
