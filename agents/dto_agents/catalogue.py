@@ -30,8 +30,11 @@ IIWA = ("iiwa-qrnet", "iiwa-qrnet-wide", "iiwa-mlp", "iiwa-sac")
 LOADERS: Mapping[str, str] = MappingProxyType(
     {
         "diffusion": "dto_agents.diffusion.policy:load_policy",
+        "dp3": "dto_agents.dp3.policy:load_policy",
         "leto": "dto_agents.recurrent.policy:load_policy",
         "lstm-gmm": "dto_agents.recurrent.policy:load_policy",
+        "leto-image": "dto_agents.recurrent.policy:load_policy",
+        "lstm-gmm-image": "dto_agents.recurrent.policy:load_policy",
         "ibc": "dto_agents.ibc.policy:load_policy",
         "rc-car-sac": "dto_agents.rc_car.sac:load_agent",
         **dict.fromkeys(IIWA, "dto_agents.iiwa.agents:load_agent"),
@@ -53,8 +56,9 @@ TASK_AGENTS: Mapping[str, str] = MappingProxyType(
 )
 # Those that can say with what forces fingers push.
 PUSHING = ("expert", "miqp", *(name for name in PLANAR if not name.startswith("nn")))
-# Those that look at images; all others read the state.
+# Those that look at images, alone or with the state of the robot beside them; all others read the state.
 WATCHING = (*PLANAR, "planar-blind", "planar-other")
+WATCHING_HANDS = ("leto-image", "lstm-gmm-image")
 # Agents that plan with learned dynamics, whose members are the networks; they refuse what is not an RC car.
 PLANNERS = ("rc-car-plan", "rc-car-mpc")
 # Environments whose experts are not scripted hands.
@@ -149,8 +153,10 @@ def compose(name: str | None = None, *, base: str | None = None, filter: str | N
 
 
 def observes(base: str) -> str:
-    """What a base policy looks at where nothing else is asked for: ``state`` or ``image``."""
-    return "image" if base in WATCHING else "state"
+    """What a base policy looks at where nothing else is asked for, one of the values of ``obs_type``."""
+    if base == "dp3":
+        return "pointcloud"
+    return "image" if base in WATCHING else "state_image" if base in WATCHING_HANDS else "state"
 
 
 def check_forces(base: str) -> None:

@@ -1,4 +1,4 @@
-"""``dto-demos``: collect demonstrations of experts or a solver, drive the RC car, import, inspect."""
+"""``dto-demos``: collect demonstrations of experts or a solver, drive the RC car, import, draw, inspect."""
 
 from __future__ import annotations
 
@@ -99,6 +99,21 @@ class Import:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """Add what the cameras see to collected demonstrations, from their recorded states: data for the -image agents.
+
+    Takes OpenGL, in software MUJOCO_GL=egl.
+    """
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """HDF5 file of dto-demos collect, of RoboMimic's tasks."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """HDF5 file to write; demos/TASK-image.hdf5 by default."""
+    episodes: int | None = None
+    """How many of the demonstrations, from the first; all by default."""
+
+
+@dataclass(frozen=True)
 class Inspect:
     """Print counts, lengths and how far actions jump, beside people's demonstrations, and draw a plot.
 
@@ -126,7 +141,7 @@ def default_path(env_id: str, suffix: str = ".hdf5") -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``dto-demos``; what is wrong with the input becomes one line and exit status 2."""
     options = tyro.extras.subcommand_cli_from_dict(
-        {"collect": Collect, "optimal": Optimal, "drive": Drive, "import": Import, "inspect": Inspect},
+        {"collect": Collect, "optimal": Optimal, "drive": Drive, "import": Import, "draw": Draw, "inspect": Inspect},
         prog="dto-demos",
         description=__doc__,
         args=arguments,
@@ -136,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Optimal: run_optimal,
         Drive: run_drive,
         Import: run_import,
+        Draw: run_draw,
         Inspect: run_inspect,
     }
     console = Console(highlight=False)
@@ -231,6 +247,20 @@ def run_import(options: Import, console: Console) -> None:
     console.print(f"{imported.episodes} episodes of {imported.env_id} in {written[-1]}, with {', '.join(held)}")
     for note in imported.notes:
         console.print(f"note: {note}")
+
+
+def run_draw(options: Draw, console: Console) -> None:
+    """Draw what the cameras saw."""
+    from dto_agents.demos.pictures import draw_demonstrations
+
+    out = options.out or default_path(environment_of(options.source), "-image.hdf5")
+    began = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        console.print(f"{out}: {done}/{total} demonstrations, {time.monotonic() - began:.0f} s")
+
+    cameras = draw_demonstrations(options.source, out, episodes=options.episodes, report=report)
+    console.print(f"pictures of {', '.join(cameras)} in {out}")
 
 
 def run_inspect(options: Inspect, console: Console) -> None:

@@ -67,13 +67,30 @@ def train_diffusion_policy(options: Train, console: Console) -> Path:
         )
 
 
+def train_cloud_policy(options: Train, console: Console) -> Path:
+    """A diffusion policy on point clouds from demonstrations."""
+    from dto_agents.dp3.recipe import recipe_for
+    from dto_agents.dp3.train import train_cloud_policy
+
+    recipe = _adapted(recipe_for(options.env), options)
+    demonstrations, episodes = _demonstrations(options)
+    assert options.data is not None
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train_cloud_policy(
+            demonstrations, options.data, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
+        )
+
+
 def train_recurrent_policy(options: Train, console: Console) -> Path:
     """LeTO or LSTM-GMM from demonstrations."""
+    from dto_agents.demos.pictures import load_pictures
     from dto_agents.recurrent.recipe import recipe_for
     from dto_agents.recurrent.train import train_recurrent
 
     recipe = _adapted(recipe_for(options.agent, options.env), options)
     demonstrations, episodes = _demonstrations(options)
+    assert options.data is not None
+    pictures = load_pictures(options.data, options.env, recipe.cameras) if recipe.cameras else None
     with reporting(_title(options), recipe.steps, console) as report:
         return train_recurrent(
             options.agent,
@@ -83,6 +100,7 @@ def train_recurrent_policy(options: Train, console: Console) -> Path:
             root=options.out,
             report=report,
             episodes=episodes,
+            pictures=pictures,
         )
 
 
@@ -187,8 +205,11 @@ _PLANAR = ("nn", "nnm", "mdr", "cvx", "dlm")
 TRAINERS: Mapping[str, Trainer] = MappingProxyType(
     {
         "diffusion": Trainer(train_diffusion_policy, _POLICY),
+        "dp3": Trainer(train_cloud_policy, _POLICY),
         "leto": Trainer(train_recurrent_policy, _FILTER),
         "lstm-gmm": Trainer(train_recurrent_policy, _POLICY),
+        "leto-image": Trainer(train_recurrent_policy, _FILTER),
+        "lstm-gmm-image": Trainer(train_recurrent_policy, _POLICY),
         "ibc": Trainer(train_implicit_policy, _POLICY),
         "matrix": Trainer(train_action_filter, _FILTER),
         "matrix-refine": Trainer(train_action_filter, (*_FILTER, "base")),

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dto_agents.recurrent.recipe import RecurrentRecipe
+from dto_agents.recurrent.vision import ImageEncoder
 from dto_envs.actions import ActionLayout
 from dto_envs.filters.leto import LeTOLayer
 
@@ -21,6 +22,10 @@ class RecurrentNetwork(nn.Module):
         """The untrained network of a recipe, for features (..., feature_size)."""
         super().__init__()
         self.recipe, self.action_size = recipe, layout.size
+        if recipe.cameras:
+            sizes = recipe.channels, recipe.keypoints, recipe.embedding
+            self.encoder = ImageEncoder(recipe.cameras, *sizes, recipe.crop)
+            feature_size += len(recipe.cameras) * recipe.embedding
         self.lstm = nn.LSTM(feature_size, recipe.hidden, recipe.layers, batch_first=True)
         chunk = recipe.horizon * layout.size
         outputs = recipe.modes * (1 + 2 * chunk) if recipe.head == "gmm" else chunk
@@ -30,10 +35,28 @@ class RecurrentNetwork(nn.Module):
                 recipe.horizon, layout, alpha=recipe.alpha, bound=recipe.bound, velocity=recipe.velocity
             )
 
-    def embed(self, features: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Outputs (B, T, ...) for features (B, T, F) and the state before them (None: zero); and the state after."""
-        hidden, after = self.lstm(features, state)
+    def embed(
+        self, features: Tensor, state: State | None = None, pictures: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Unroll the network.
+
+        Args:
+            features: (B, T, F).
+            state: before them; None for zero.
+            pictures: (B, T, cameras, H, W, 3) uint8, where the recipe has cameras.
+
+        Returns:
+            Outputs (B, T, ...), and the state after them.
+        """
+        hidden, after = self.lstm(self.look(features, pictures), state)
         return self.head(hidden), after
+
+    def look(self, features: Tensor, pictures: Tensor | None) -> Tensor:
+        """Features (B, T, F) with what the cameras' networks make of the pictures, where there are any."""
+        if not self.recipe.cameras:
+            return features
+        assert pictures is not None
+        return torch.cat([features, self.encoder(pictures).to(features.dtype)], dim=-1)
 
     def chunks(self, outputs: Tensor) -> Tensor:
         """The action sequences (N, T_p, D_a), normalised, of outputs (N, ...); not for mixtures."""
@@ -51,18 +74,19 @@ class RecurrentNetwork(nn.Module):
             validate_args=False,
         )
 
-    def loss(self, features: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, features: Tensor, targets: Tensor, pictures: Tensor | None = None) -> Tensor:
         """How far sequences are from being imitated.
 
         Args:
             features: (B, T_s, F).
             targets: (B, T_s, T_p, D_a) normalised: at each step the actions from there on.
+            pictures: see :meth:`embed`.
 
         Returns:
             The mean squared error, or the mean negative log-likelihood of a mixture.
         """
         with torch.autocast(features.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
-            hidden = self.lstm(features)[0]
+            hidden = self.lstm(self.look(features, pictures))[0]
         outputs = self.head(hidden.float()).flatten(0, 1)
         targets = targets.flatten(0, 1)
         if self.recipe.head == "gmm":

@@ -36,15 +36,28 @@ class RecurrentPolicy:
     """
 
     def __init__(
-        self, network: RecurrentNetwork, recipe: RecurrentRecipe, layout: ActionLayout, observed: Range
+        self,
+        network: RecurrentNetwork,
+        recipe: RecurrentRecipe,
+        layout: ActionLayout,
+        observed: Range,
+        state_size: int | None = None,
     ) -> None:
-        """A policy from a trained network, its recipe and the range of the states' features."""
+        """A policy from a trained network.
+
+        Args:
+            network: the network.
+            recipe: how it was built and trained.
+            layout: of the actions.
+            observed: range of the features of the numbers that it is shown.
+            state_size: numbers of a state; None where it is shown all of them.
+        """
         self.recipe = recipe
         self.n_action_steps = 1
         self._network = network.eval().requires_grad_(False)
         self._layout = layout
         self._observed = observed
-        self._state_size = len(observed.low) - feature_size(0, recipe.rotations)
+        self._state_size = state_size or len(observed.low) - feature_size(0, recipe.rotations)
         self._generators: list[np.random.Generator] = []
         self._state: State | None = None
         self._previous: np.ndarray | None = None
@@ -61,7 +74,8 @@ class RecurrentPolicy:
         """The actions of one step.
 
         Args:
-            observations: (B, D) state observations, or a dictionary with them as "state".
+            observations: (B, D) state observations, or a dictionary with them as "state" and, for a recipe with
+                cameras, each camera's pictures (B, H, W, 3) uint8.
 
         Returns:
             (B, T_p, D_a) float32 in environment units, of which the first is to be executed.
@@ -75,25 +89,43 @@ class RecurrentPolicy:
             raise ValueError(
                 f"observations have shape {states.shape}; this policy was reset and trained for {expected}"
             )
-        outputs = self._unroll(torch.from_numpy(np.ascontiguousarray(states, dtype=np.float64)))
+        outputs = self._unroll(
+            torch.from_numpy(np.ascontiguousarray(states, dtype=np.float64)), self._pictures(observations)
+        )
         raw = self._layout.denormalize(self._chunks(outputs)).astype(np.float32)
         self._previous = self._layout.normalize(raw[:, 0].astype(np.float64))
         return raw
 
+    def _pictures(self, observations: Any) -> Tensor | None:
+        """What the recipe's cameras see, (B, cameras, H, W, 3) uint8; None without cameras."""
+        cameras = self.recipe.cameras
+        if not cameras:
+            return None
+        missing = [name for name in cameras if not isinstance(observations, Mapping) or name not in observations]
+        if missing:
+            raise ValueError(f"this policy sees {', '.join(missing)}; make the environment with obs_type 'state_image'")
+        return torch.from_numpy(np.stack([np.asarray(observations[name], dtype=np.uint8) for name in cameras], axis=1))
+
     @torch.inference_mode()
-    def _unroll(self, states: Tensor) -> Tensor:
+    def _unroll(self, states: Tensor, pictures: Tensor | None = None) -> Tensor:
         """The network's outputs (B, ...) for the observations of this step."""
-        shown = self._observed.normalize(features(states, self.recipe.rotations))
+        seen = states[:, -(self.recipe.seen or states.shape[1]) :]
+        shown = self._observed.normalize(features(seen, self.recipe.rotations))
         padding = -len(shown) % BATCH
         shown = torch.cat([shown, shown.new_zeros(padding, shown.shape[1])])[:, None]
+        drawn: Sequence[Tensor | None] = [None] * (len(shown) // BATCH)
+        if pictures is not None:
+            drawn = torch.cat([pictures, pictures.new_zeros(padding, *pictures.shape[1:])])[:, None].split(BATCH)
         if self._step % self.recipe.sampling_length == 0:
             size = (self.recipe.layers, len(shown), self.recipe.hidden)
             self._state = (torch.zeros(size), torch.zeros(size))
         self._step += 1
         assert self._state is not None
         parts = [
-            self._network.embed(part, (h.contiguous(), c.contiguous()))
-            for part, h, c in zip(shown.split(BATCH), *(s.split(BATCH, dim=1) for s in self._state), strict=True)
+            self._network.embed(part, (h.contiguous(), c.contiguous()), images)
+            for part, images, h, c in zip(
+                shown.split(BATCH), drawn, *(s.split(BATCH, dim=1) for s in self._state), strict=True
+            )
         ]
         hidden, cells = zip(*(state for _, state in parts), strict=True)
         self._state = (torch.cat(hidden, dim=1), torch.cat(cells, dim=1))
@@ -128,12 +160,13 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     """
     recipe = RecurrentRecipe(**description["recipe"])
     layout = row(description["env_id"]).layout
-    network = RecurrentNetwork(recipe, layout, feature_size(int(description["state_size"]), recipe.rotations))
+    state_size = int(description["state_size"])
+    network = RecurrentNetwork(recipe, layout, feature_size(recipe.seen or state_size, recipe.rotations))
     network.load_state_dict(
         {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
     )
     observed = Range(tensors["observation.low"].double(), tensors["observation.high"].double())
-    return RecurrentPolicy(network, recipe, layout, observed)
+    return RecurrentPolicy(network, recipe, layout, observed, state_size)
 
 
 def load_policy(agent: str, entry: zoo.Entry, env_id: str) -> RecurrentPolicy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from dto_agents.diffusion import recipe as diffusion_recipe
 
@@ -28,6 +28,13 @@ class RecurrentRecipe:
         bound: its limit on differences, normalised; None for the layout's.
         velocity: its limit on normalised commands.
         rotations: indices of the state's quaternions, see :func:`dto_agents.diffusion.features.features`.
+        cameras: cameras whose pictures it sees beside the state; none by default.
+        seen: how many of the state's last numbers it is shown, such as the hands alone; None for all. ``rotations``
+            count from the first of these.
+        channels: of the first stage of each camera's ResNet-18.
+        keypoints: of each camera's spatial softmax.
+        embedding: size of what a camera's network makes of a picture.
+        crop: side in pixels of the square of a picture that is looked at.
         steps: optimiser steps.
         batch_size: sequences per step.
         learning_rate: peak learning rate; warmed up linearly, then a cosine down to zero.
@@ -48,6 +55,12 @@ class RecurrentRecipe:
     bound: float | None = None
     velocity: float = 1.0
     rotations: tuple[int, ...] = ()
+    cameras: tuple[str, ...] = ()
+    seen: int | None = None
+    channels: int = 64
+    keypoints: int = 32
+    embedding: int = 64
+    crop: int = 76
     steps: int = 6_000
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -60,19 +73,26 @@ class RecurrentRecipe:
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         object.__setattr__(self, "rotations", tuple(self.rotations))
+        object.__setattr__(self, "cameras", tuple(self.cameras))
         for name in ("hidden", "layers", "sampling_length", "horizon", "modes", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
+
+HAND = 9  # numbers of a state that belong to one hand: position, quaternion, fingers
+_WATCHING: dict[str, Any] = {"cameras": ("agentview", "robot0_eye_in_hand"), "hidden": 256, "learning_rate": 1e-4}
 
 # LeTO, Table II and section IV-A. LSTM-GMM predicts one action, from sequences of 10 (robomimic's defaults).
 RECIPES: Mapping[str, RecurrentRecipe] = MappingProxyType(
     {
         "leto": RecurrentRecipe(),
         "lstm-gmm": RecurrentRecipe(head="gmm", sampling_length=10, horizon=1),
+        "leto-image": RecurrentRecipe(**_WATCHING),
+        "lstm-gmm-image": RecurrentRecipe(head="gmm", sampling_length=10, horizon=1, **_WATCHING),
     }
 )
 NAMES = tuple(RECIPES)
+WATCHED = ("dto/Lift-v0", "dto/Can-v0", "dto/Square-v0")
 
 
 def recipe_for(agent: str, env_id: str) -> RecurrentRecipe:
@@ -83,4 +103,9 @@ def recipe_for(agent: str, env_id: str) -> RecurrentRecipe:
     """
     if agent not in RECIPES:
         raise ValueError(f"there is no recurrent agent {agent!r}; choose {' or '.join(RECIPES)}")
-    return replace(RECIPES[agent], rotations=diffusion_recipe.recipe_for(env_id).rotations)
+    recipe = RECIPES[agent]
+    if recipe.cameras:
+        if env_id not in WATCHED:
+            raise ValueError(f"{agent} is for {', '.join(WATCHED)}, whose cameras it knows; not for {env_id}")
+        return replace(recipe, seen=HAND, rotations=(3,))
+    return replace(recipe, rotations=diffusion_recipe.recipe_for(env_id).rotations)

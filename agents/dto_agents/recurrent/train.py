@@ -22,6 +22,8 @@ from dto_agents.recurrent.recipe import RecurrentRecipe
 from dto_agents.training import Plan, Report, fit
 from dto_envs.registry import row
 
+Pictures = Sequence[np.ndarray]
+
 
 @dataclass(frozen=True)
 class Sequences:
@@ -35,6 +37,7 @@ class Sequences:
         observed: range of the features in their own units.
         state_size: numbers of a state observation.
         data: which demonstrations these are.
+        pictures: (N, cameras, H, W, 3) uint8 where the recipe has cameras, else None.
     """
 
     features: Tensor
@@ -44,6 +47,7 @@ class Sequences:
     observed: Range
     state_size: int
     data: DataDescription
+    pictures: Tensor | None = None
 
 
 def sequence_indices(lengths: Sequence[int], sampling_length: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +73,12 @@ def sequence_indices(lengths: Sequence[int], sampling_length: int, horizon: int)
 
 
 def make_sequences(
-    demonstrations: Demonstrations, recipe: RecurrentRecipe, *, episodes: int | None, seed: int
+    demonstrations: Demonstrations,
+    recipe: RecurrentRecipe,
+    *,
+    episodes: int | None,
+    seed: int,
+    pictures: Pictures | None = None,
 ) -> Sequences:
     """Cut demonstrations into sequences.
 
@@ -78,14 +87,18 @@ def make_sequences(
         recipe: lengths of a sequence.
         episodes: how many episodes to use, drawn by ``seed``; None for all.
         seed: seed of that draw.
+        pictures: of every demonstration, (T, cameras, H, W, 3) uint8, for a recipe with cameras.
 
     Raises:
-        ValueError: more episodes than there are, or actions beyond the layout's range by more than a rounding.
+        ValueError: more episodes than there are, actions beyond the layout's range by more than a rounding, or a recipe
+            with cameras and no pictures.
     """
+    if recipe.cameras and pictures is None:
+        raise ValueError(f"a policy with cameras needs pictures of {', '.join(recipe.cameras)} to learn from")
     chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
     used = [demonstrations.episodes[index] for index in chosen]
     states = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
-    shown = features(states, recipe.rotations)
+    shown = features(states[:, -(recipe.seen or states.shape[1]) :], recipe.rotations)
     observed = Range.of(shown)
     steps, targets = sequence_indices([len(episode) for episode in used], recipe.sampling_length, recipe.horizon)
     return Sequences(
@@ -96,6 +109,7 @@ def make_sequences(
         observed=observed,
         state_size=states.shape[-1],
         data=DataDescription(chosen, len(states), data_sha256(used)),
+        pictures=torch.from_numpy(np.concatenate([pictures[index] for index in chosen])) if pictures else None,
     )
 
 
@@ -104,7 +118,9 @@ def imitation_loss(sequences: Sequences, batch_size: int) -> Callable[[Recurrent
 
     def loss(network: RecurrentNetwork) -> Tensor:
         index = torch.randint(len(sequences.steps), (batch_size,))
-        return network.loss(sequences.features[sequences.steps[index]], sequences.actions[sequences.targets[index]])
+        steps, targets = sequences.steps[index], sequences.targets[index]
+        pictures = None if sequences.pictures is None else sequences.pictures[steps]
+        return network.loss(sequences.features[steps], sequences.actions[targets], pictures)
 
     return loss
 
@@ -118,6 +134,7 @@ def train_recurrent(
     root: Path,
     report: Report,
     episodes: int | None = None,
+    pictures: Pictures | None = None,
 ) -> Path:
     """Train a policy and write it to a zoo; an interrupted run of the same recipe, seed and data is continued.
 
@@ -129,6 +146,7 @@ def train_recurrent(
         root: the zoo's root; checkpoints go beside the result, into ``seed<k>/``.
         report: called with finished steps and loss.
         episodes: how many demonstrations to use; None for all.
+        pictures: see :func:`make_sequences`.
 
     Returns:
         The weights file; its card lies beside it.
@@ -140,7 +158,7 @@ def train_recurrent(
     """
     env_id = demonstrations.env_id
     path = zoo.claim(agent, env_id, seed, root)
-    sequences = make_sequences(demonstrations, recipe, episodes=episodes, seed=seed)
+    sequences = make_sequences(demonstrations, recipe, episodes=episodes, seed=seed, pictures=pictures)
     description = describe(agent, recipe, env_id, sequences.state_size)
     average = fit(
         lambda: RecurrentNetwork(recipe, row(env_id).layout, sequences.features.shape[-1]),

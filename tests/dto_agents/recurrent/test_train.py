@@ -13,10 +13,11 @@ from dto_agents.demos.dataset import task_format
 from dto_agents.diffusion.features import feature_size
 from dto_agents.recurrent.network import RecurrentNetwork
 from dto_agents.recurrent.policy import load_policy
-from dto_agents.recurrent.recipe import NAMES, RecurrentRecipe, recipe_for
+from dto_agents.recurrent.recipe import RECIPES, RecurrentRecipe, recipe_for
 from dto_agents.recurrent.train import imitation_loss, make_sequences, sequence_indices, train_recurrent
 from dto_envs.registry import ENVS, row
 
+NAMES = tuple(name for name, recipe in RECIPES.items() if not recipe.cameras)
 TINY = RecurrentRecipe(hidden=8, layers=1, sampling_length=5, horizon=3, steps=6, batch_size=4, warmup_steps=1)
 
 
