@@ -28,6 +28,21 @@ OBS_TYPES = ("state", "image", "state_image")
 
 
 @dataclass(frozen=True)
+class StateLimit:
+    """A limit on a position to which velocity commands integrate, and where the state shows it.
+
+    Attributes:
+        name: the action dimension that is its velocity.
+        state: index of the position in the state observation.
+        lower: the lowest that it may be, in the state's unit.
+    """
+
+    name: str
+    state: int
+    lower: float
+
+
+@dataclass(frozen=True)
 class EnvRow:
     """The constants of one environment.
 
@@ -48,6 +63,7 @@ class EnvRow:
         least_success: the smallest score that an episode with success can have.
         object_sets: the values of its keyword ``object_set``, None, for objects drawn by the seed, left out.
         force_layout: what an action means with ``feed_forward=True``; None where the environment has no such keyword.
+        position_limit: a position that policies with position limits, such as LeTO, keep within a limit; or None.
         from_rest: True where filters take the first action as a change from a standstill; elsewhere it is free.
         has_cost: True where ``info["cost"]`` is what an episode has cost, which records keep and boards show.
     """
@@ -68,6 +84,7 @@ class EnvRow:
     object_sets: tuple[str, ...] = ()
     force_layout: ActionLayout | None = None
     has_cost: bool = False
+    position_limit: StateLimit | None = None
     from_rest: bool = False
 
 
@@ -248,7 +265,7 @@ def _metaworld(task: str) -> EnvRow:
     )
 
 
-def _leto(task: str, *, layout: ActionLayout, horizon: int) -> EnvRow:
+def _leto(task: str, *, layout: ActionLayout, horizon: int, position_limit: StateLimit | None = None) -> EnvRow:
     return EnvRow(
         id=f"dto/{task}-v0",
         entry_point=f"dto_envs.leto:{task}Env",
@@ -257,6 +274,7 @@ def _leto(task: str, *, layout: ActionLayout, horizon: int) -> EnvRow:
         graded=False,
         extra="robomimic",
         render_qualities=("default", "fast"),
+        position_limit=position_limit,
         from_rest=True,
     )
 
@@ -295,7 +313,13 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
             _robomimic("Transport", horizon=700, layout=TWO_ARM_LAYOUT),
             *map(_metaworld, ("PickPlaceWall", "ShelfPlace", "Disassemble", "StickPush", "StickPull")),
             _leto("MoveStack", layout=MOVE_STACK_LAYOUT, horizon=300),
-            _leto("ArrangeChopsticks", layout=ARRANGE_CHOPSTICKS_LAYOUT, horizon=600),
+            _leto(
+                "ArrangeChopsticks",
+                layout=ARRANGE_CHOPSTICKS_LAYOUT,
+                horizon=600,
+                # The tool point is 0.809 m above the floor where the paper's tool frame is 0.0475 m above the table.
+                position_limit=StateLimit("vz", state=23, lower=0.809),
+            ),
             _aloha("AlohaTransferCube", horizon=400),
             _aloha("AlohaInsertion", horizon=400),
             _aloha("AlohaArrangeDesk", horizon=240),

@@ -169,6 +169,10 @@ class DTOLayer(nn.Module):
         check_bound(layout, bound)
         check_bound(layout, velocity, VELOCITY_LIMIT)
 
+    def limit_positions(self, limit: PositionLimit) -> None:
+        """From now on keep ``limit`` too, by best effort; every call then needs positions."""
+        self.position_limit, self.best_effort = limit, True
+
     def forward(self, chunk: Any, previous: Any | None = None, position: Any | None = None) -> Any:
         """Optimise (B, T, D_a) normalised actions; see :class:`dto_envs.filters.ActionFilter`.
 
