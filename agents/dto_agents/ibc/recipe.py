@@ -41,13 +41,13 @@ class IbcRecipe:
     n_action_steps: int = 1
     counter_examples: int = 64
     margin: float = 0.05
-    samples: int = 512
+    samples: int = 256
     iterations: int = 3
     spread: float = 0.33
     shrink: float = 0.5
     rotations: tuple[int, ...] = ()
-    steps: int = 8_000
-    batch_size: int = 128
+    steps: int = 3_000
+    batch_size: int = 64
     learning_rate: float = 1e-3
     warmup_steps: int = 200
     weight_decay: float = 1e-4

@@ -80,7 +80,8 @@ class RecurrentRecipe:
 
 
 HAND = 9  # numbers of a state that belong to one hand: position, quaternion, fingers
-_WATCHING: dict[str, Any] = {"cameras": ("agentview", "robot0_eye_in_hand"), "hidden": 256, "learning_rate": 1e-4}
+CAMERAS = ("agentview", "robot0_eye_in_hand")
+_WATCHING: dict[str, Any] = {"cameras": CAMERAS, "hidden": 256, "learning_rate": 1e-4, "batch_size": 16}
 
 # LeTO, Table II and section IV-A. LSTM-GMM predicts one action, from sequences of 10 (robomimic's defaults).
 RECIPES: Mapping[str, RecurrentRecipe] = MappingProxyType(
