@@ -56,8 +56,8 @@ MOVE_STACK_LAYOUT = aloha_layout(
     (("left", (0.0, -0.3, 0.46, 0.0, 0.1, 0.0), (0.98, 1.02, 1.14, 0.90, 0.76, 1.38)),), dt=1 / 6, bound=0.05
 )
 
-# Neither paper has these two tasks. Every joint has 3.2 rad, a little more than the shoulder's whole range. The bound is
-# ours: 1.6 rad/s, about half of what a ViperX's motors turn at most. Of the first differences in 28 episodes of the
+# Neither paper has these two tasks. Every joint has 3.2 rad, a little more than the shoulder's whole range. The bound
+# is ours: 1.6 rad/s, about half of what a ViperX's motors turn at most. Of the first differences in 28 episodes of the
 # experts 1.2 % exceed it.
 _BOTH = ((0.0, -0.3, 0.0, 0.0, 0.4, 0.0), (1.6,) * 6)
 ALOHA_LAYOUT = aloha_layout((("left", *_BOTH), ("right", *_BOTH)), dt=0.02, bound=0.02)
