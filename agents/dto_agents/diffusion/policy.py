@@ -101,15 +101,19 @@ class DiffusionPolicy:
         Returns:
             (B, horizon, D_a) float32, normalised, in [-1, 1].
         """
+        return self.sample_given(self._observed.normalize(features(states, self.recipe.rotations)).flatten(1))
+
+    @torch.inference_mode()
+    def sample_given(self, condition: Tensor) -> Tensor:
+        """Sample whole sequences (B, horizon, D_a) for what conditions the denoiser, (B, C) float32."""
         noise = torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators])
-        condition = self._observed.normalize(features(states, self.recipe.rotations)).flatten(1)
-        padding = -len(noise) % BATCH
+        count, padding = len(noise), -len(noise) % BATCH
         noise = torch.cat([noise, noise.new_zeros(padding, *self._shape)])
         condition = torch.cat([condition, condition.new_zeros(padding, condition.shape[1])])
         parts = [
             self._denoise(part, given) for part, given in zip(noise.split(BATCH), condition.split(BATCH), strict=True)
         ]
-        return torch.cat(parts)[: len(states)]
+        return torch.cat(parts)[:count]
 
     def _denoise(self, sequence: Tensor, condition: Tensor) -> Tensor:
         for timestep in self._scheduler.timesteps:

@@ -1,0 +1,57 @@
+"""The network: a small PointNet that turns clouds into codes, and a denoiser that is conditioned on them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dto_agents.diffusion.networks import build_denoiser
+from dto_agents.dp3.recipe import CloudRecipe
+
+HAND_SIZE = 4
+
+
+class CloudEncoder(nn.Module):
+    """Layers that every point goes through by itself, the maximum over the points, and a projection (DP3, section IV).
+
+    The order of the points makes no difference.
+    """
+
+    def __init__(self, channels: tuple[int, ...], code: int) -> None:
+        """Layers of the given widths on single points, each with LayerNorm; then ``code`` numbers."""
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip((3, *channels), channels, strict=False):
+            layers += [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU()]
+        self.each = nn.Sequential(*layers)
+        self.project = nn.Sequential(nn.Linear(channels[-1], code), nn.LayerNorm(code))
+
+    def forward(self, clouds: Tensor) -> Tensor:
+        """Clouds (..., P, 3), normalised -> (..., code)."""
+        return self.project(self.each(clouds).amax(dim=-2))
+
+
+class CloudDenoiser(nn.Module):
+    """Predicts the noise in action sequences, given clouds and the hand's state."""
+
+    def __init__(self, recipe: CloudRecipe, action_size: int) -> None:
+        """The untrained network of a recipe."""
+        super().__init__()
+        self.encoder = CloudEncoder(recipe.channels, recipe.code)
+        self.hand = nn.Sequential(nn.Linear(HAND_SIZE, recipe.code), nn.ReLU(), nn.Linear(recipe.code, recipe.code))
+        self.denoiser = build_denoiser(
+            recipe.denoiser,
+            width=recipe.width,
+            blocks=recipe.blocks,
+            horizon=recipe.horizon,
+            action_size=action_size,
+            condition_size=recipe.n_obs_steps * 2 * recipe.code,
+        )
+
+    def encode(self, clouds: Tensor, hands: Tensor) -> Tensor:
+        """Clouds (B, n_obs_steps, P, 3) and hands (B, n_obs_steps, 4), normalised -> conditions (B, C)."""
+        return torch.cat([self.encoder(clouds), self.hand(hands)], dim=-1).flatten(1)
+
+    def forward(self, noisy: Tensor, timestep: Tensor, clouds: Tensor, hands: Tensor) -> Tensor:
+        """Noisy sequences (B, H, D_a), noise levels (B,) and what is seen -> predicted noise (B, H, D_a)."""
+        return self.denoiser(noisy, timestep, self.encode(clouds, hands))

@@ -1,0 +1,181 @@
+"""Training a policy on point clouds: what a diffusion policy learns from, with clouds in the place of states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dto_agents import zoo
+from dto_agents.demos.dataset import Demonstrations
+from dto_agents.demos.robomimic import demo_names, open_file
+from dto_agents.diffusion.policy import make_scheduler
+from dto_agents.diffusion.recipe import DataDescription
+from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions, window_indices
+from dto_agents.dp3.network import CloudDenoiser
+from dto_agents.dp3.policy import KIND, describe
+from dto_agents.dp3.recipe import CloudRecipe
+from dto_agents.training import Plan, Report, fit
+from dto_envs.registry import row
+
+
+@dataclass(frozen=True)
+class CloudWindows:
+    """Training data: what was seen in every step, and which steps belong to which action sequence.
+
+    Attributes:
+        clouds: (N, P, 3) float32, normalised, of every demonstrated step.
+        hands: (N, 4) float32, normalised.
+        seen: (W, n_obs_steps) int64, the steps that a window's policy sees, oldest first.
+        actions: (W, horizon, D_a) float32 action sequences, normalised.
+        places: range of the points, m.
+        hand_range: range of the hand states.
+        data: which demonstrations these are.
+    """
+
+    clouds: Tensor
+    hands: Tensor
+    seen: Tensor
+    actions: Tensor
+    places: Range
+    hand_range: Range
+    data: DataDescription
+
+
+def make_windows(
+    demonstrations: Demonstrations, path: Path, recipe: CloudRecipe, *, episodes: int | None, seed: int
+) -> CloudWindows:
+    """Look again at what was demonstrated, and cut it into windows.
+
+    Args:
+        demonstrations: what to imitate.
+        path: the HDF5 file that they come from, which holds the simulator's states.
+        recipe: lengths of a window, and points of a cloud.
+        episodes: how many episodes to use, drawn by ``seed``; None for all.
+        seed: seed of that draw.
+
+    Raises:
+        ValueError: the environment shows no clouds, the file holds no states, or more episodes than there are.
+    """
+    env_id = demonstrations.env_id
+    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
+    used = [demonstrations.episodes[index] for index in chosen]
+    clouds, hands = look_again(env_id, read_states(path, chosen), recipe.points)
+    index = window_indices(
+        [len(episode) for episode in used],
+        horizon=recipe.horizon,
+        n_obs_steps=recipe.n_obs_steps,
+        n_action_steps=recipe.n_action_steps,
+    )
+    places, hand_range = Range.of(clouds.reshape(-1, 3).double()), Range.of(hands)
+    return CloudWindows(
+        clouds=places.normalize(clouds),
+        hands=hand_range.normalize(hands),
+        seen=torch.from_numpy(index[:, : recipe.n_obs_steps]),
+        actions=normalized_actions(used, row(env_id).layout)[torch.from_numpy(index)],
+        places=places,
+        hand_range=hand_range,
+        data=DataDescription(chosen, sum(len(episode) for episode in used), data_sha256(used)),
+    )
+
+
+def read_states(path: Path, chosen: Sequence[int]) -> np.ndarray:
+    """The simulator's states before every action of the chosen demonstrations, one after the other, (N, S)."""
+    with open_file(path) as file:
+        names = demo_names(path, file)
+        if not all("states" in file["data"][names[index]] for index in chosen):
+            raise ValueError(f"{path} holds no simulator states to cast rays in; collect with dto-demos")
+        return np.concatenate([file["data"][names[index]]["states"][()] for index in chosen])
+
+
+def look_again(env_id: str, states: np.ndarray, points: int) -> tuple[Tensor, Tensor]:
+    """Clouds (N, points, 3) float32 and hand states (N, 4) float64 in simulator states (N, S).
+
+    Raises:
+        ValueError: the environment shows no clouds, or the states are another's.
+    """
+    import gymnasium
+
+    if "pointcloud" not in row(env_id).obs_types:
+        raise ValueError(f"{env_id} shows no point clouds; choose a task of Meta-World's")
+    env = gymnasium.make(env_id, obs_type="pointcloud")
+    observations = [env.reset(options={"state": state})[0] for state in states]
+    env.close()
+    clouds = np.stack([observation["pointcloud"][:points] for observation in observations])
+    return torch.from_numpy(clouds), torch.from_numpy(np.stack([observation["hand"] for observation in observations]))
+
+
+def noise_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Module], Tensor]:
+    """The loss of a batch drawn at random: mean squared error of the predicted noise."""
+    scheduler = make_scheduler(recipe)
+
+    def loss(network: nn.Module) -> Tensor:
+        index = torch.randint(len(windows.actions), (recipe.batch_size,))
+        clean, seen = windows.actions[index], windows.seen[index]
+        clouds, hands = windows.clouds[seen], windows.hands[seen]
+        clouds = clouds + recipe.jitter * torch.randn_like(clouds)
+        noise = torch.randn_like(clean)
+        timestep = torch.randint(recipe.train_timesteps, (recipe.batch_size,))
+        noisy = scheduler.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            predicted = network(noisy, timestep, clouds, hands)
+        return functional.mse_loss(predicted.float(), noise)
+
+    return loss
+
+
+def train_cloud_policy(
+    demonstrations: Demonstrations,
+    path: Path,
+    recipe: CloudRecipe,
+    *,
+    seed: int,
+    root: Path,
+    report: Report,
+    episodes: int | None = None,
+) -> Path:
+    """Train a policy and write it to a zoo; an interrupted run of the same recipe, seed and data is continued.
+
+    Args:
+        demonstrations: what to imitate.
+        path: the HDF5 file that they come from.
+        recipe: network and optimisation.
+        seed: seed of the weights, the batches and the choice of episodes.
+        root: the zoo's root; checkpoints go beside the result, into ``seed<k>/``.
+        report: called with finished steps and loss.
+        episodes: how many demonstrations to use; None for all.
+
+    Returns:
+        The weights file; its card lies beside it.
+
+    Raises:
+        FileExistsError: the result is already there.
+        ValueError: the data does not fit.
+        dto_agents.training.TrainingError: the checkpoints are another run's, or the loss diverged.
+    """
+    env_id = demonstrations.env_id
+    target = zoo.claim(KIND, env_id, seed, root)
+    windows = make_windows(demonstrations, path, recipe, episodes=episodes, seed=seed)
+    description = describe(recipe, env_id)
+    average = fit(
+        lambda: CloudDenoiser(recipe, row(env_id).layout.size),
+        noise_loss(windows, recipe),
+        Plan.of(recipe),
+        seed=seed,
+        folder=target.with_suffix(""),
+        fingerprint=json.dumps({"seed": seed, "data": windows.data.sha256, **description["recipe"]}, sort_keys=True),
+        report=report,
+    )
+    tensors = {f"network.{name}": value for name, value in average.items()}
+    for name, known in (("places", windows.places), ("hands", windows.hand_range)):
+        tensors |= {f"{name}.low": known.low, f"{name}.high": known.high}
+    parameters = sum(value.numel() for value in average.values())
+    card = zoo.make_card(KIND, env_id, seed, recipe=asdict(recipe), data=asdict(windows.data), parameters=parameters)
+    zoo.write(target, tensors, description, card)
+    return target

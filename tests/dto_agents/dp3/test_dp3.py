@@ -1,0 +1,110 @@
+"""Policies on point clouds: the encoder, training on demonstrated states, and the agent."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("metaworld")
+
+import gymnasium
+
+import dto_envs  # noqa: F401
+from dto_agents import catalogue, zoo
+from dto_agents.demos.collect import Collection, collect
+from dto_agents.demos.dataset import load_demonstrations
+from dto_agents.dp3.network import CloudEncoder
+from dto_agents.dp3.policy import load_policy
+from dto_agents.dp3.recipe import CloudRecipe
+from dto_agents.dp3.train import make_windows, train_cloud_policy
+
+ENV_ID = "dto/StickPush-v0"
+TINY = CloudRecipe(width=16, blocks=1, steps=3, batch_size=4, points=32, channels=(8, 16), code=8)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("demos") / "StickPush.hdf5"
+    collect(Collection(ENV_ID, 1), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def policy(data, tmp_path_factory):
+    root = tmp_path_factory.mktemp("zoo")
+    demonstrations = load_demonstrations(data, ENV_ID)
+    train_cloud_policy(demonstrations, data, TINY, seed=1, root=root, report=lambda step, loss: None)
+    return load_policy(zoo.find_member("dp3", ENV_ID, "seed1", root), ENV_ID)
+
+
+def observations(episodes):
+    env = gymnasium.make(ENV_ID, obs_type="pointcloud")
+    seen = [env.reset(seed=seed)[0] for seed in range(episodes)]
+    return {name: np.stack([np.stack([one[name]] * 2) for one in seen]) for name in seen[0]}
+
+
+def test_the_order_of_points_makes_no_difference_and_their_place_does():
+    encoder = CloudEncoder((8, 16), 4)
+    clouds = torch.randn(2, 50, 3)
+    codes = encoder(clouds)
+    assert codes.shape == (2, 4)
+    torch.testing.assert_close(encoder(clouds[:, torch.randperm(50)]), codes)
+    assert (encoder(clouds + 0.5) - codes).abs().max() > 0.01
+
+
+def test_windows_show_what_the_demonstration_passed(data):
+    demonstrations = load_demonstrations(data, ENV_ID)
+    windows = make_windows(demonstrations, data, TINY, episodes=None, seed=0)
+    episode = demonstrations.episodes[0]
+    assert windows.clouds.shape == (len(episode), 32, 3) and windows.clouds.abs().max() <= 1 + 1e-6
+    hands = (windows.hands.double() + 1) / 2 * (windows.hand_range.high - windows.hand_range.low)
+    hands = (hands + windows.hand_range.low).numpy()
+    # What was demonstrated says where the hand was; an observation of it looks at the same moment.
+    np.testing.assert_allclose(hands, episode.observations[:, :4], atol=1e-6)
+    assert windows.seen[0].tolist() == [0, 0] and windows.seen[1].tolist() == [0, 1]
+    np.testing.assert_allclose(windows.actions[1, 0], episode.actions[0], atol=1e-6)
+
+
+def test_an_episodes_actions_do_not_depend_on_its_neighbours(policy):
+    seen = observations(3)
+    policy.reset([5, 6, 7])
+    together = policy.act(seen)
+    policy.reset([6])
+    alone = policy.act({name: values[1:2] for name, values in seen.items()})
+    np.testing.assert_array_equal(together[1:2], alone)
+    assert together.shape == (3, 15, 4) and together.dtype == np.float32 and np.abs(together).max() <= 1
+
+
+def test_the_cloud_matters(policy):
+    seen = observations(1)
+    policy.reset([5])
+    first = policy.act(seen)
+    policy.reset([5])
+    moved = policy.act({**seen, "pointcloud": seen["pointcloud"] + np.float32(0.1)})
+    assert np.abs(first - moved).max() > 1e-6  # three steps of training have hardly connected it
+
+
+def test_what_is_no_cloud_is_refused(policy):
+    policy.reset([0])
+    with pytest.raises(ValueError, match="obs_type='pointcloud'"):
+        policy.act(np.zeros((1, 2, 39)))
+    with pytest.raises(ValueError, match="32 or more"):
+        policy.act({"pointcloud": np.zeros((1, 2, 20, 3), np.float32), "hand": np.zeros((1, 2, 4))})
+
+
+def test_the_catalogue_gives_it_clouds():
+    assert catalogue.observes("dp3") == "pointcloud" and "dp3" in catalogue.NAMES
+
+
+def test_a_task_without_clouds_is_refused(data):
+    from dataclasses import replace
+
+    elsewhere = replace(load_demonstrations(data, ENV_ID), env_id="dto/PushT-v0")
+    with pytest.raises(ValueError, match="dto/PushT-v0 shows no point clouds"):
+        make_windows(elsewhere, data, TINY, episodes=None, seed=0)
+
+
+def test_recipes_that_cannot_be_trained_are_refused():
+    with pytest.raises(ValueError, match="points, code and channels must be at least 1"):
+        CloudRecipe(points=0)
