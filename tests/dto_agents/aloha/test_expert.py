@@ -14,6 +14,8 @@ from dto_agents.aloha.expert import PERFORMANCES, AlohaExpert  # noqa: E402
 from dto_agents.aloha.kinematics import ArmKinematics, Pose, gripper  # noqa: E402
 from dto_agents.aloha.strokes import Hand, Stroke, StrokeStyle  # noqa: E402
 from dto_agents.catalogue import make_agent  # noqa: E402
+from dto_agents.diffusion.recipe import RECIPES  # noqa: E402
+from dto_envs.aloha.scene import TASKS  # noqa: E402
 
 CALM = StrokeStyle(slowest=1.0, fastest=1.0, tremor=0.0, tremor_turn=0.0, pause_rate=0.0, aim_error=0.0)
 START = np.array([0.0, -0.75, 0.95, 0.0, 0.55, 0.0])
@@ -84,6 +86,15 @@ def test_episodes_do_not_depend_on_their_neighbours():
         both = together.act(np.stack(states))
         assert both.shape == (2, 1, 7) and both.dtype == np.float32
         np.testing.assert_array_equal(both[1], alone.act(states[1][None])[0])
+
+
+@pytest.mark.parametrize("task", PERFORMANCES)
+def test_recipes_point_at_the_quaternions_of_all_things(task):
+    observation, _ = gymnasium.make(f"dto/{task}-v0").reset(seed=1)
+    rotations = RECIPES[f"dto/{task}-v0"].rotations
+    things = TASKS[task].things
+    assert rotations == tuple(len(observation) - 7 * left + 3 for left in range(len(things), 0, -1))
+    assert all(np.linalg.norm(observation[start : start + 4]) == pytest.approx(1.0) for start in rotations)
 
 
 def test_other_tasks_are_refused():
