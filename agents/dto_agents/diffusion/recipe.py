@@ -96,7 +96,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             for task in ("PickPlaceWall", "ShelfPlace", "Disassemble", "StickPush", "StickPull")
         },
         "dto/MoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=_THREE_THINGS),
-        "dto/ArrangeChopsticks-v0": DiffusionRecipe(width=176, steps=20_000, rotations=_THREE_THINGS),
+        "dto/ArrangeChopsticks-v0": DiffusionRecipe(width=160, steps=20_000, rotations=_THREE_THINGS),
         # The things' orientations in the world, after the joints of both arms, or of one.
         "dto/AlohaTransferCube-v0": DiffusionRecipe(width=160, steps=20_000, rotations=(31,)),
         "dto/AlohaInsertion-v0": DiffusionRecipe(width=160, steps=20_000, rotations=(31, 38)),

@@ -17,7 +17,8 @@ from dto_agents.recurrent.network import RecurrentNetwork, State
 from dto_agents.recurrent.recipe import RecurrentRecipe
 from dto_agents.simple import state_of
 from dto_envs.actions import ActionLayout
-from dto_envs.registry import row
+from dto_envs.filters.rows import PositionLimit
+from dto_envs.registry import StateLimit, row
 
 # The network only ever sees batches of this many rows, so that a row's last bits do not depend on its neighbours.
 BATCH = 32
@@ -42,6 +43,7 @@ class RecurrentPolicy:
         layout: ActionLayout,
         observed: Range,
         state_size: int | None = None,
+        position_limit: StateLimit | None = None,
     ) -> None:
         """A policy from a trained network.
 
@@ -51,6 +53,7 @@ class RecurrentPolicy:
             layout: of the actions.
             observed: range of the features of the numbers that it is shown.
             state_size: numbers of a state; None where it is shown all of them.
+            position_limit: what LeTO's layer keeps besides its other limits (LeTO, section V-B); others ignore it.
         """
         self.recipe = recipe
         self.n_action_steps = 1
@@ -58,6 +61,9 @@ class RecurrentPolicy:
         self._layout = layout
         self._observed = observed
         self._state_size = state_size or len(observed.low) - feature_size(0, recipe.rotations)
+        self._position_limit = position_limit if recipe.head == "leto" else None
+        if self._position_limit is not None:
+            self._network.optimizer.optimizer.limit_positions(_rows_of(self._position_limit, layout))
         self._generators: list[np.random.Generator] = []
         self._state: State | None = None
         self._previous: np.ndarray | None = None
@@ -92,7 +98,7 @@ class RecurrentPolicy:
         outputs = self._unroll(
             torch.from_numpy(np.ascontiguousarray(states, dtype=np.float64)), self._pictures(observations)
         )
-        raw = self._layout.denormalize(self._chunks(outputs)).astype(np.float32)
+        raw = self._layout.denormalize(self._chunks(outputs, states)).astype(np.float32)
         self._previous = self._layout.normalize(raw[:, 0].astype(np.float64))
         return raw
 
@@ -132,11 +138,15 @@ class RecurrentPolicy:
         return torch.cat([outputs[:, 0] for outputs, _ in parts])[: len(states)]
 
     @torch.inference_mode()
-    def _chunks(self, outputs: Tensor) -> np.ndarray:
+    def _chunks(self, outputs: Tensor, states: np.ndarray) -> np.ndarray:
         """Normalised action sequences (B, T_p, D_a) float64."""
         shape = (len(outputs), self.recipe.horizon, self._layout.size)
         if self.recipe.head == "leto":
-            return self._network.optimizer(outputs.double().numpy().reshape(shape), self._previous)
+            embedding, position = outputs.double().numpy().reshape(shape), None
+            if self._position_limit is not None:
+                position = np.zeros((len(states), len(self._layout.trajectory)))
+                position[:, _column(self._position_limit, self._layout)] = states[:, self._position_limit.state]
+            return self._network.optimizer(embedding, self._previous, position)
         if self.recipe.head == "linear":
             return torch.tanh(outputs.double()).numpy().reshape(shape)
         mixture = self._network.mixture(outputs.double())
@@ -145,6 +155,17 @@ class RecurrentPolicy:
         modes = (draws[:, None] * weights[:, -1:] > weights).sum(axis=1)
         means = mixture.component_distribution.mean.numpy()
         return means[np.arange(len(modes)), modes].reshape(shape)
+
+
+def _column(limit: StateLimit, layout: ActionLayout) -> int:
+    """Which of the trajectory dimensions a limit is about."""
+    return layout.trajectory.index(layout.names.index(limit.name))
+
+
+def _rows_of(limit: StateLimit, layout: ActionLayout) -> PositionLimit:
+    weights = [0.0] * len(layout.trajectory)
+    weights[_column(limit, layout)] = 1.0
+    return PositionLimit((tuple(weights),), (limit.lower,), (np.inf,))
 
 
 def describe(agent: str, recipe: RecurrentRecipe, env_id: str, state_size: int) -> dict[str, Any]:
@@ -166,7 +187,8 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
     )
     observed = Range(tensors["observation.low"].double(), tensors["observation.high"].double())
-    return RecurrentPolicy(network, recipe, layout, observed, state_size)
+    limit = row(description["env_id"]).position_limit
+    return RecurrentPolicy(network, recipe, layout, observed, state_size, limit)
 
 
 def load_policy(agent: str, entry: zoo.Entry, env_id: str) -> RecurrentPolicy:

@@ -126,3 +126,36 @@ def test_observations_that_do_not_fit_are_refused(shape):
     policy.reset([5])
     with pytest.raises(ValueError, match="shape"):
         policy.act(np.zeros(shape))
+
+
+@given(seed=st.integers(0, 2**20), start=st.floats(0.8085, 0.83))
+@settings(max_examples=6, deadline=None, derandomize=True)
+def test_letos_layer_keeps_the_tool_above_the_table(seed, start):
+    env = row("dto/ArrangeChopsticks-v0")
+    limit = env.position_limit
+    assert limit is not None
+    recipe = RecurrentRecipe(hidden=12, horizon=4)
+    torch.manual_seed(seed)
+    network = RecurrentNetwork(recipe, env.layout, 30)
+    torch.nn.init.constant_(network.head.bias, -2.0)
+    everything = Range(-torch.ones(30).double(), torch.ones(30).double())
+    policy = RecurrentPolicy(network, recipe, env.layout, everything)
+    free, _ = descend(policy, limit.state, start)
+    policy = RecurrentPolicy(network, recipe, env.layout, everything, position_limit=limit)
+    heights, speeds = descend(policy, limit.state, start)
+    assert np.abs(np.diff(speeds)).max() <= env.layout.bound + 1e-6
+    assert min(heights) >= min(start, limit.lower) - 2e-5
+    assert min(free) < limit.lower - 0.01
+
+
+def descend(policy: RecurrentPolicy, index: int, start: float) -> tuple[list[float], list[float]]:
+    """Heights, and speeds from a standstill on, of a tool that moves as it is commanded."""
+    policy.reset([1])
+    state = np.zeros((1, 30))
+    state[:, index] = start
+    heights, speeds = [start], [0.0]
+    for _ in range(15):
+        speeds.append(float(policy.act(state)[0, 0, 2]))
+        state[:, index] += 0.05 * speeds[-1]
+        heights.append(float(state[0, index]))
+    return heights, speeds
