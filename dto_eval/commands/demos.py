@@ -29,11 +29,12 @@ class Collect:
     """Collect successful episodes of a scripted expert as robomimic HDF5; goes on where it was killed."""
 
     env: str = "dto/Square-v0"
-    """Environment with an expert: Lift, Can, Square, ToolHang, Transport, as in dto/Lift-v0, an RC car's; or
+    """Environment with an expert: a task of RoboMimic, Meta-World, ALOHA or LeTO, as in dto/Lift-v0, or an RC car's; or
     dto/PlanarPush-v0, whose fixed sets of tasks are solved and written with all mechanical parameters."""
-    episodes: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: 200 of one operator, 300 of six)")] = (
-        None
-    )
+    episodes: Annotated[
+        int | None,
+        tyro.conf.arg(help_behavior_hint="(default: 200, of six operators 300; ALOHA and LeTO 100, Meta-World 30)"),
+    ] = None
     """Number of successful episodes; failures are thrown away. Planar pushing: number of further training tasks, none
     by default, in a set of their own."""
     operators: Literal["single", "multi"] = "single"
