@@ -10,8 +10,8 @@ import numpy as np
 
 from dto_envs.leto.building import LetoScene
 from dto_envs.leto.posing import turn_between
-from dto_envs.robomimic.arm_env import CONTROL_TIMESTEP, ArmEnv, Reader
-from dto_envs.robomimic.control import MAX_DELTA, ArmControl
+from dto_envs.robomimic.arm_env import ArmEnv, Reader
+from dto_envs.robomimic.control import MAX_DELTA
 from dto_envs.robomimic.rendering import Painter
 
 
@@ -26,6 +26,7 @@ class LetoEnv(ArmEnv):
     """
 
     from_rest = True
+    watched_body = "table"
     _scene: LetoScene
 
     def __init__(
@@ -50,9 +51,6 @@ class LetoEnv(ArmEnv):
         self._upright = upright
         self.contact_force = 0.0
         super().__init__(task, scene, reader, painter, **choices)
-        model = self._scene.model
-        steps = round(CONTROL_TIMESTEP / model.opt.timestep)
-        self._control = ArmControl(model, self.data, self._scene.arms, steps, watched=model.body("table").id)
         self._hand = self.data.body(self._scene.arm.hand_body)
 
     def _sample(self, seed: int) -> tuple[np.ndarray, None]:

@@ -1,7 +1,7 @@
 """Move-the-stack: two stacked cups in a closed gripper, a chopstick across the upper one, to be put on a board.
 
-LeTO (section V-A) does not give sizes, friction or how success is judged; what is written here is ours, tuned so that a
-motion within the paper's limit on accelerations keeps the chopstick and one that is twice as abrupt loses it.
+LeTO (section V-A) does not give sizes, friction or how success is judged; what is written here is ours, tuned so that
+motion within the paper's limit on accelerations keeps the chopstick, and that of a person's hand without it often does not.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def painter(quality: str) -> Painter:
 class Stack:
     """Reads where the stack is, and whether it stands on the board as it should."""
 
-    def __init__(self, scene: LetoScene, data: mujoco.MjData) -> None:
-        """Bind to a simulation; the arrays are views of MuJoCo's."""
+    def __init__(self, scene: LetoScene, data: mujoco.MjData, with_chopstick: bool = True) -> None:
+        """Bind to a simulation, with a chopstick or not; the arrays are views of MuJoCo's."""
         model = scene.model
         self._hand = Hand(scene.arm, data)
         self._lower, self._upper, self._board = (data.body(name) for name in ("lower_cup", "upper_cup", "board"))
@@ -119,7 +119,7 @@ class Stack:
         self._on_board = Touch(model, data, cups["lower_cup"], geoms_of(model, "board"))
         self._stacked = Touch(model, data, cups["lower_cup"], cups["upper_cup"])
         self._carried = Touch(model, data, cups["upper_cup"], geoms_of(model, "chopstick"))
-        self.with_chopstick = True
+        self.with_chopstick = with_chopstick
         self.reset()
 
     def reset(self) -> None:
@@ -205,7 +205,7 @@ class MoveStackEnv(LetoEnv):
         super().__init__(
             "MoveStack",
             scene,
-            Stack,
+            functools.partial(Stack, with_chopstick=chopstick),
             painter,
             SIDEWAYS,
             obs_type=obs_type,
@@ -223,7 +223,6 @@ class MoveStackEnv(LetoEnv):
     def _details(self) -> dict[str, Any]:
         stack = self._reader
         assert isinstance(stack, Stack)
-        stack.with_chopstick = self.chopstick
         return {
             "chopstick_on_top": stack.chopstick_on_top(),
             "stacked": stack.stacked(),

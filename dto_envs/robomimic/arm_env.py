@@ -55,9 +55,11 @@ class ArmEnv(gymnasium.Env):
 
     Attributes:
         draw_images: while False, the images that ``step`` returns are not drawn but black.
+        watched_body: name of the body whose contact force the control loop follows, or None.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+    watched_body: str | None = None
 
     def __init__(
         self,
@@ -103,7 +105,9 @@ class ArmEnv(gymnasium.Env):
         model = self.model
         self.data = mujoco.MjData(model)
         mujoco.mj_forward(model, self.data)
-        self._control = ArmControl(model, self.data, self._scene.arms, round(CONTROL_TIMESTEP / model.opt.timestep))
+        watched = -1 if self.watched_body is None else model.body(self.watched_body).id
+        physics_steps = round(CONTROL_TIMESTEP / model.opt.timestep)
+        self._control = ArmControl(model, self.data, self._scene.arms, physics_steps, watched)
         self._reader = reader(self._scene, self.data)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_layout.size,), np.float32)
         self.observation_space = self._make_observation_space(self._reader.read().size)
