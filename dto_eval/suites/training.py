@@ -83,16 +83,14 @@ def trained_policies(
         ValueError: the data or a change does not fit.
     """
     from dto_agents import zoo
-    from dto_eval.commands.train import Train
-    from dto_eval.commands.trainers import TRAINERS
+    from dto_eval.commands.train import Train, run
 
     root = options.out / WEIGHTS / name
     for seed in seeds:
         if data is None or zoo.member_path(agent, env_id, seed, root).exists():
             continue
         wanted = Train(agent=agent, env=env_id, data=data, seed=seed, out=root, **(changes or {}))  # type: ignore[arg-type]
-        TRAINERS[agent].check(wanted)
-        TRAINERS[agent].train(wanted, options.console)
+        run(wanted, options.console)
     return root
 
 
