@@ -1,7 +1,7 @@
 """Move-the-stack: two stacked cups in a closed gripper, a chopstick across the upper one, to be put on a board.
 
 LeTO (section V-A) does not give sizes, friction or how success is judged; what is written here is ours, tuned so that
-motion within the paper's limit on accelerations keeps the chopstick, and that of a person's hand without it often does not.
+motion within the paper's limit on accelerations keeps the chopstick, and that of a person's hand often does not.
 """
 
 from __future__ import annotations
