@@ -11,7 +11,7 @@ import torch
 from dto_agents import zoo
 from dto_agents.demos.dataset import task_format
 from dto_agents.diffusion.features import feature_size
-from dto_agents.recurrent.network import RecurrentNetwork
+from dto_agents.recurrent.network import LEAST_DEVIATION, RecurrentNetwork
 from dto_agents.recurrent.policy import load_policy
 from dto_agents.recurrent.recipe import RECIPES, RecurrentRecipe, recipe_for
 from dto_agents.recurrent.train import imitation_loss, make_sequences, sequence_indices, train_recurrent
@@ -64,7 +64,7 @@ def test_a_mixtures_density_is_that_of_its_gaussians():
     value = torch.zeros(6, 2, dtype=torch.float64)
     weights = outputs[:, :2].softmax(-1)
     rest = outputs[:, 2:].reshape(6, 2, 2, 2)
-    deviation = torch.nn.functional.softplus(rest[:, :, 1]) + 1e-4
+    deviation = torch.nn.functional.softplus(rest[:, :, 1]) + LEAST_DEVIATION
     exponent = -0.5 * ((value[:, None] - rest[:, :, 0].tanh()) / deviation).square().sum(-1)
     densities = exponent.exp() / (2 * np.pi * deviation.prod(-1))
     expected = (weights * densities).sum(-1).log()
