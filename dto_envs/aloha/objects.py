@@ -157,8 +157,10 @@ CUP_SURFACE = {
     "solref": (0.01, 1.0),
     "solimp": (0.9, 0.98, 0.001, 0.5, 2.0),
 }
+# With its priority the spoon's own friction counts on a cup: it begins to slide at 0.8 m/s².
 SPOON_SURFACE = {
-    "friction": (0.12, 0.005, 0.0001),
+    "friction": (0.08, 0.005, 0.0001),
+    "priority": 1,
     "condim": 3,
     "solref": (0.01, 1.0),
     "solimp": (0.9, 0.98, 0.001, 0.5, 2.0),

@@ -98,10 +98,10 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/MoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=_THREE_THINGS),
         "dto/ArrangeChopsticks-v0": DiffusionRecipe(width=160, steps=20_000, rotations=_THREE_THINGS),
         # The things' orientations in the world, after the joints of both arms, or of one.
-        "dto/AlohaTransferCube-v0": DiffusionRecipe(width=160, steps=20_000, rotations=(31,)),
-        "dto/AlohaInsertion-v0": DiffusionRecipe(width=160, steps=20_000, rotations=(31, 38)),
-        "dto/AlohaArrangeDesk-v0": DiffusionRecipe(width=160, steps=20_000, rotations=(31, 38, 45)),
-        "dto/AlohaMoveStack-v0": DiffusionRecipe(width=176, steps=12_000, rotations=(17, 24)),
+        "dto/AlohaTransferCube-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31,)),
+        "dto/AlohaInsertion-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31, 38)),
+        "dto/AlohaArrangeDesk-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31, 38, 45)),
+        "dto/AlohaMoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=(17, 24)),
         # For the chunks that filters learn from: an episode is one.
         "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),
     }

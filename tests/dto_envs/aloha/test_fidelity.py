@@ -50,7 +50,7 @@ def test_an_experts_episode_is_gym_alohas_to_the_last_bit(task, monkeypatch):
         assert reward == their_step.reward
         np.testing.assert_array_equal(observation[:14], their_step.observation["qpos"])
         rewards.append(reward)
-    assert {0.0, 1.0, 2.0} < set(rewards), "the episode does not come far enough to compare rewards"
+    assert {0.0, 1.0, 2.0} <= set(rewards), "the episode does not come far enough to compare rewards"
 
 
 @pytest.mark.parametrize("task", TASKS)
