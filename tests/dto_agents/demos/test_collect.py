@@ -179,3 +179,22 @@ def test_a_car_is_driven_by_its_expert(tmp_path):
     assert environment_of(path) == "dto/RCCarDriftTurn-v0"
     with pytest.raises(DemonstrationError, match="one expert"):
         Collection("dto/RCCarDriftTurn-v0", 6, operators="multi").check()
+
+
+def test_the_stack_is_demonstrated_without_the_chopstick_it_is_evaluated_with(tmp_path):
+    pytest.importorskip("robosuite")
+    env_id, out = "dto/MoveStack-v0", tmp_path / "stack.hdf5"
+    assert collect(Collection(env_id, 1), out).successes == 1
+    with h5py.File(out) as file:
+        assert json.loads(file["data"].attrs["env_args"])["env_kwargs"] == {"chopstick": False}
+        hash_ = file["data/demo_0"].attrs["init_hash"]
+    (episode,) = load_demonstrations(out, env_id).episodes
+    hashes = {}
+    for chopstick in (False, True):
+        env = gymnasium.make(env_id, chopstick=chopstick)
+        observation, info = env.reset(seed=0)
+        hashes[chopstick] = info["init_hash"]
+        env.close()
+        if not chopstick:
+            np.testing.assert_array_equal(observation, episode.observations[0])
+    assert hash_ == hashes[False] != hashes[True]
