@@ -19,7 +19,7 @@ class CloudRecipe(DiffusionRecipe):
         jitter: standard deviation of the Gaussian noise on normalised points while training.
     """
 
-    width: int = 144
+    width: int = 140
     steps: int = 3_000
     batch_size: int = 64
     points: int = 256
