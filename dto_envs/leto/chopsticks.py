@@ -34,7 +34,7 @@ STICK_RADIUS, STICK_HALF_LENGTH = 0.0045, 0.095
 STICK_FRICTION = (0.8, 0.01, 0.0002)  # sliding; spinning and rolling in m: it rolls when it is pushed
 HARD = (0.95, 0.99, 0.0005, 0.5, 2.0)  # MuJoCo's solimp: squeezed between fingers it gives way by no more than a hair
 # MuJoCo's solref of the fingers: on a table as hard as robosuite's, a touch at 0.1 m/s would be a blow of 200 N.
-RUBBER = (0.05, 1.0)
+RUBBER = (0.08, 1.0)
 BOWL_RADIUS, BOWL_HEIGHT, BOWL_WALL, BOWL_SIDES = 0.060, 0.045, 0.005, 16
 BOWL_PLACE = np.array([0.10, 0.0])
 DOWN = np.array([0.0, 1.0, 0.0, 0.0])  # orientation of a hand that points down, quaternion wxyz

@@ -10,13 +10,13 @@ from dto_agents.experts.scene import Goal, Gripper, Memory, Pose, Scene, nearest
 
 OBJECTS = (0, 7, 14)  # two chopsticks, the bowl
 WIDTH = 0.009
-GRASP_HEIGHT = 0.0071  # of the tool point over the middle of a chopstick on the table: finger tips just above the table
+GRASP_HEIGHT = 0.0085  # of the tool point over the middle of a chopstick on the table: finger tips just above the table
 LANES = (-0.022, 0.022)  # where the chopsticks lie on the bowl, y from its middle
 RIM = 0.0225  # of the bowl, from its middle
 LAID_HEIGHT = RIM + 0.0045 + 0.003  # of a chopstick that is let go over the rim
 CARRY_HEIGHT = RIM + 0.05
 TRAVEL_HEIGHT = 0.93  # of the tool, above the bowl and what lies on it
-STYLE = MotionStyle(linear_gain=1.5, rotational_gain=0.5, fastest=0.8, agility=0.8, aim_limit=0.01, slip_rate=0.001)
+STYLE = MotionStyle(linear_gain=1.5, rotational_gain=0.4, fastest=0.8, agility=0.8, aim_limit=0.01, slip_rate=0.001)
 
 
 def plan(scene: Scene, memory: Memory) -> Goal:
