@@ -87,7 +87,7 @@ _WATCHING: dict[str, Any] = {"cameras": CAMERAS, "hidden": 256, "learning_rate":
 RECIPES: Mapping[str, RecurrentRecipe] = MappingProxyType(
     {
         "leto": RecurrentRecipe(),
-        "lstm-gmm": RecurrentRecipe(head="gmm", sampling_length=10, horizon=1, steps=20_000),
+        "lstm-gmm": RecurrentRecipe(head="gmm", sampling_length=10, horizon=1),
         "leto-image": RecurrentRecipe(**_WATCHING),
         "lstm-gmm-image": RecurrentRecipe(head="gmm", sampling_length=10, horizon=1, **_WATCHING),
     }
