@@ -37,7 +37,10 @@ def test_no_quaternions_no_change_and_zeros_stay_zeros():
     assert (features(torch.zeros(1, 4), (0,)) == 0).all()
 
 
-QUATERNIONS = {"dto/Lift-v0": 2, "dto/Can-v0": 3, "dto/Square-v0": 3, "dto/ToolHang-v0": 7, "dto/Transport-v0": 5}
+QUATERNIONS = {
+    **{"dto/Lift-v0": 2, "dto/Can-v0": 3, "dto/Square-v0": 3, "dto/ToolHang-v0": 7, "dto/Transport-v0": 5},
+    **{"dto/MoveStack-v0": 4, "dto/ArrangeChopsticks-v0": 4},
+}
 
 
 @pytest.mark.parametrize("env_id", QUATERNIONS)
@@ -45,7 +48,7 @@ def test_recipes_point_at_the_environments_quaternions(env_id):
     pytest.importorskip("robosuite")
     env = gymnasium.make(env_id)
     env.reset(seed=3)
-    action = np.tile([0.1, 0, 0, 0, 0, 0.3, -1], row(env_id).layout.size // 7)
+    action = np.resize([0.1, 0, 0, 0, 0, 0.3, -1], row(env_id).layout.size)
     for _ in range(2):
         observation = env.step(action)[0]
     env.close()
