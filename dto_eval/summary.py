@@ -52,7 +52,8 @@ def summarize(finished: FinishedRun, *, episodes_per_second: float | None = None
 
     Means come with two-way cluster bootstrap intervals over members and inits. ``max_violation`` is the largest excess
     of any action difference over the limit, normalised: the filter's bound, or the environment's for a run without a
-    filter. ``solved`` repeats the smoothness figures on the successful episodes alone.
+    filter. ``cost`` is there where every episode has one. ``solved`` repeats the smoothness figures on the successful
+    episodes alone.
 
     Args:
         finished: the run.
@@ -69,6 +70,7 @@ def summarize(finished: FinishedRun, *, episodes_per_second: float | None = None
     score = {key: record.score for key, record in records.items()}
     at_end = {key: float(record.success_at_end) for key, record in records.items()}
     # Medians: the first calls of a process, which load and compile, are no part of an agent's speed.
+    costs = [record.cost for record in records.values()]
     timings = {name: float(np.median([getattr(r, name) for r in records.values()])) for name in _TIMINGS}
     return {
         "agent": protocol.agent,
@@ -81,6 +83,7 @@ def summarize(finished: FinishedRun, *, episodes_per_second: float | None = None
         "success_rate": statistics.proportion_interval(statistics.table(success)).as_dict(),
         "success_at_end": statistics.proportion_interval(statistics.table(at_end)).as_dict(),
         "score": statistics.proportion_interval(statistics.table(score)).as_dict(),
+        **({} if None in costs else {"cost": interval(costs)}),
         "steps": interval([record.steps for record in records.values()]),
         **{name: interval(columns[column]) for name, column in DIFFERENCES.items()},
         "max_violation": float(columns["max_violation"].max()),
@@ -120,6 +123,7 @@ def table_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("success rate", _text(summary["success_rate"], 3)),
         ("score", _text(summary["score"], 3)),
+        *([("cost", _text(summary["cost"], 3))] if "cost" in summary else []),
         ("steps", _text(summary["steps"], 1)),
         ("max difference", _text(summary["max_difference"], 4)),
         ("std of differences", _text(summary["std_difference"], 4)),

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import fabricated
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from dto_envs import registry
 from dto_eval.plots import write_plots
 from dto_eval.statistics import wilson
-from dto_eval.summary import summarize, write_summary
+from dto_eval.summary import summarize, table_rows, write_summary
 
 INTERVALS = ("success_rate", "success_at_end", "score", "steps", "max_difference", "std_difference", "mean_difference")
 KEYS = {*INTERVALS, "agent", "env_id", "episodes", "max_violation", "filter_ms", "policy_ms", "episodes_per_second"}
@@ -47,6 +48,15 @@ def test_the_keys_are_there_and_intervals_hold_their_means(finished):
     assert summary["agent"] == "made-up" and summary["env_id"] == "dto/PushT-v0" and summary["episodes"] == 41
     for name in INTERVALS:
         assert summary[name]["lo"] <= summary[name]["mean"] <= summary[name]["hi"]
+
+
+def test_what_episodes_cost_is_reported_where_all_say_it(finished):
+    assert "cost" not in summarize(finished)
+    costs = {key: 2.0 + index for index, key in enumerate(finished.episodes)}
+    paid = {key: record.model_copy(update={"cost": costs[key]}) for key, record in finished.episodes.items()}
+    summary = summarize(replace(finished, episodes=paid))
+    assert summary["cost"]["mean"] == pytest.approx(np.mean(list(costs.values())))
+    assert any(name == "cost" and text.startswith("22.000 [") for name, text in table_rows(summary))
 
 
 def test_jumps_between_chunks_are_told_from_the_rest(finished):
