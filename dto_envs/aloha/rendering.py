@@ -11,7 +11,7 @@ import numpy as np
 
 from dto_envs.aloha.objects import FELT
 from dto_envs.aloha.scene import scene
-from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release
+from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release, upload
 
 FRAME_SIZE = (480, 640)
 QUALITIES = ("default", "fast")
@@ -25,7 +25,7 @@ class Painter:
         self._model = scene(task_name).model
         height, width = FRAME_SIZE
         self._gl: Any = gl_context(width, height)
-        self._context = _upload(self._model, quality)
+        self._context = upload(self._model, quality)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(self._model, maxgeom=1000)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality != "fast"
@@ -38,7 +38,7 @@ class Painter:
 
         Args:
             data: the state to draw; it must be forwarded.
-            camera: where from; :func:`fixed_camera` or :func:`onlooker`.
+            camera: where from; :func:`dto_envs.opengl.fixed_camera` or :func:`onlooker`.
             height: pixels.
             width: pixels.
         """
@@ -55,26 +55,6 @@ class Painter:
         gl, self._gl = self._gl, None
         if gl is not None:
             release(gl, self._context)
-
-
-def _upload(model: mujoco.MjModel, quality: str) -> mujoco.MjrContext:
-    """Give the current OpenGL context a model's meshes; leaves the model as it was."""
-    settings = model.vis.quality
-    before = settings.offsamples, settings.shadowsize
-    if quality == "fast":
-        settings.offsamples = settings.shadowsize = 0
-    try:
-        return mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
-    finally:
-        settings.offsamples, settings.shadowsize = before
-
-
-def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
-    """A camera of the model."""
-    camera = mujoco.MjvCamera()
-    camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-    camera.fixedcamid = model.camera(name).id
-    return camera
 
 
 def onlooker(task_name: str) -> mujoco.MjvCamera:

@@ -60,14 +60,6 @@ def painter(task: str) -> Painter:
     return _painter_of_scene(TASKS[task].scene)
 
 
-def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
-    """A camera of the model."""
-    camera = mujoco.MjvCamera()
-    camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-    camera.fixedcamid = model.camera(name).id
-    return camera
-
-
 def onlooker() -> mujoco.MjvCamera:
     """A person's view of the arm and the table, for frames to look at."""
     camera = mujoco.MjvCamera()

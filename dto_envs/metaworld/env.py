@@ -12,6 +12,7 @@ from gymnasium import spaces
 from dto_envs.metaworld.clouds import CAMERA, CLOUD_SIZE, CloudCamera
 from dto_envs.metaworld.simulation import OBSERVATION_SIZE, Simulation
 from dto_envs.metaworld.tasks import TASKS
+from dto_envs.opengl import fixed_camera
 from dto_envs.registry import row
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class MetaWorldEnv(gymnasium.Env):
         self._ready = False
 
     def _prepare_drawing(self) -> None:
-        from dto_envs.metaworld.drawing import fixed_camera, open_window, painter
+        from dto_envs.metaworld.drawing import open_window, painter
 
         if self.render_mode == "human":
             self._window = open_window(self.simulation)

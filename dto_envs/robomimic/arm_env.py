@@ -10,10 +10,11 @@ import gymnasium
 import mujoco
 import numpy as np
 
+from dto_envs.opengl import fixed_camera
 from dto_envs.registry import row
 from dto_envs.robomimic.build import Task
 from dto_envs.robomimic.control import ArmControl, ArmIndices
-from dto_envs.robomimic.rendering import FRAME_SIZE, QUALITIES, Painter, fixed_camera, onlooker, open_window
+from dto_envs.robomimic.rendering import FRAME_SIZE, QUALITIES, Painter, onlooker, open_window
 
 CONTROL_TIMESTEP = 0.05
 OBS_TYPES = ("state", "image", "state_image")

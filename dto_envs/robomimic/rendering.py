@@ -9,7 +9,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release
+from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release, upload
 from dto_envs.robomimic.build import scene
 from dto_envs.robomimic.visibility import find_table, hide_unseen
 
@@ -31,7 +31,7 @@ class Painter:
             NoDisplayError: the machine has no OpenGL.
         """
         self._gl: Any = gl_context(FRAME_SIZE, FRAME_SIZE)
-        self._context = _upload(model, quality)
+        self._context = upload(model, quality)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=10_000)
         self._fast = quality == "fast"
@@ -48,7 +48,7 @@ class Painter:
         Args:
             model: the task's model.
             data: the state to draw; it must be forwarded.
-            camera: where from; :func:`fixed_camera` or :func:`onlooker`.
+            camera: where from; :func:`dto_envs.opengl.fixed_camera` or :func:`onlooker`.
             size: edge in pixels.
 
         Returns:
@@ -69,26 +69,6 @@ class Painter:
         if gl is None:
             return
         release(gl, self._context)
-
-
-def _upload(model: mujoco.MjModel, quality: str) -> mujoco.MjrContext:
-    """Give the current OpenGL context a model's meshes and textures; leaves the model as it was."""
-    settings = model.vis.quality
-    before = settings.offsamples, settings.shadowsize
-    if quality == "fast":
-        settings.offsamples = settings.shadowsize = 0
-    try:
-        return mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
-    finally:
-        settings.offsamples, settings.shadowsize = before
-
-
-def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
-    """A camera of the model."""
-    camera = mujoco.MjvCamera()
-    camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-    camera.fixedcamid = model.camera(name).id
-    return camera
 
 
 def onlooker(arms: int = 1) -> mujoco.MjvCamera:

@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("metaworld")
 
-from dto_envs.metaworld import clouds, drawing
+from dto_envs.metaworld import clouds
 from dto_envs.metaworld.sampling_kernel import farthest_points
 from dto_envs.metaworld.tasks import TASKS
-from dto_envs.opengl import NoDisplayError, gl_context, release
+from dto_envs.opengl import NoDisplayError, fixed_camera, gl_context, release
 from dto_envs.wrappers import set_drawing
 
 
@@ -33,7 +33,7 @@ def gl_depth(simulation, size):
     mujoco.mjr_resizeOffscreen(size, size, context)
     options, scene = mujoco.MjvOption(), mujoco.MjvScene(model, maxgeom=1000)
     options.sitegroup[:] = 0
-    camera = drawing.fixed_camera(model, clouds.CAMERA)
+    camera = fixed_camera(model, clouds.CAMERA)
     mujoco.mjv_updateScene(model, simulation.data, options, None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene)
     viewport, raw = mujoco.MjrRect(0, 0, size, size), np.empty((size, size), dtype=np.float32)
     mujoco.mjr_render(viewport, scene, context)
