@@ -1,9 +1,9 @@
 """DiffOG's tables and figures on the tasks whose policies are trained: ``dto-eval --suite diffog``.
 
 Tables I, V and VI and the metrics of Figures 8 and 9, each beside the paper's figures, with the filters that are ours:
-exact projection and tracking. A run has 1,500 episodes (``--episodes``); runs are kept in the suite's folder, and run
-folders of ``dto-eval`` may be put there. What turns a knob is in :mod:`.diffog_sweeps`, Figure 11 in
-:mod:`.diffog_structure`.
+exact projection and tracking. A run has 1,500 episodes (``--episodes``), more where more were played; runs are kept in
+the suite's folder, and run folders of ``dto-eval`` may be put there. What turns a knob is in :mod:`.diffog_sweeps`,
+Figure 11 in :mod:`.diffog_structure`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ LABELS = {
 }
 MAIN = ("base", "diffog", "diffog-refine", "clipping", "penalty", "projection", "tracking")
 Q_DESIGNS = ("diffog", "diffog-refine", "static-q", "matrix", "matrix-refine", "projection", "tracking")
+MEASURED = (": interval", ": episodes")
 DESIGN_TASKS = ("Square", "ToolHang", "Transport")
 
 
@@ -82,11 +83,11 @@ def _get(runs: Runs, task: str, agent: str, episodes: int) -> Done | None:
 
 def _introduction(episodes: int, missing: Sequence[str]) -> str:
     return (
-        f"Every run has {episodes} episodes: the trained seeds of a diffusion policy on state observations, the same "
-        "frozen initial states, the paper's limits on differences. The paper's policies see images and learned from "
-        "human demonstrations; ours see the state and learned from scripted experts that move like a person, Push-T "
-        "from the human demonstrations. Intervals are 95 % two-way cluster bootstrap over seeds and initial states."
-        + (f" No policy is trained yet for {', '.join(missing)}." if missing else "")
+        f"Every run has {episodes} episodes or more, the number is shown: the trained seeds of a diffusion policy on "
+        "state observations, the same frozen initial states, the paper's limits on differences. The paper's policies "
+        "see images and learned from human demonstrations; ours see the state and learned from scripted experts that "
+        "move like a person, Push-T from the human demonstrations. Intervals are 95 % two-way cluster bootstrap over "
+        "seeds and initial states." + (f" No policy is trained yet for {', '.join(missing)}." if missing else "")
     )
 
 
@@ -98,18 +99,24 @@ def headline(done: Done) -> dict[str, float]:
     return summary["score" if row(summary["env_id"]).headline == "score" else "success_rate"]
 
 
+def _cells(done: Done | None) -> list[Any]:
+    """The headline of a run, its interval and the number of episodes; nothing where there is no run."""
+    if done is None:
+        return [None, None, None]
+    figure = headline(done)
+    return [figure["mean"], _interval(figure), done.episodes]
+
+
 def _success(page: Page, table: dict[str, dict[str, Done]]) -> None:
     columns = ["method"]
-    columns += [name for task in TASKS if table[task] for name in (task, f"{task}: interval", f"{task}: paper")]
+    columns += [f"{task}{part}" for task in TASKS if table[task] for part in ("", *MEASURED, ": paper")]
     rows = []
     for agent in MAIN:
         cells: list[Any] = [LABELS[agent]]
         for place, task in enumerate(TASKS):
             if table[task]:
-                done = table[task].get(agent)
                 published = SUCCESS[agent][place] if agent in SUCCESS else None
-                figure = None if done is None else headline(done)
-                cells += [*((None, None) if figure is None else (figure["mean"], _interval(figure))), published]
+                cells += [*_cells(table[task].get(agent)), published]
         rows.append(cells)
     page.table("table1", columns, rows, caption="Success rate, on Push-T the mean score.")
     page.text(_orders(table))
@@ -188,19 +195,13 @@ def _bars(table: dict[str, dict[str, Done]]) -> Figure:
 
 def _designs(page: Page, table: dict[str, dict[str, Done]]) -> None:
     tasks = [task for task in DESIGN_TASKS if table[task]]
-    columns = ["design", *(name for task in tasks for name in (task, f"{task}: interval", f"{task}: episodes"))]
+    columns = ["design", *(f"{task}{part}" for task in tasks for part in ("", *MEASURED))]
     columns += ["ToolHang: paper", "Transport: paper"]
     rows = []
     for agent in Q_DESIGNS:
         cells: list[Any] = [LABELS[agent]]
         for task in tasks:
-            done = table[task].get(agent)
-            figure = None if done is None else headline(done)
-            cells += (
-                [None, None, None]
-                if done is None or figure is None
-                else [figure["mean"], _interval(figure), done.episodes]
-            )
+            cells += _cells(table[task].get(agent))
         rows.append([*cells, *DESIGNS.get(agent, (None, None))])
     page.table("table5", columns, rows)
 

@@ -132,12 +132,12 @@ def _introduction(episodes: int, table: Mapping[Cell, Mapping[str, Done]]) -> st
         if name not in done and METHODS[name].filter is None
     ]
     return (
-        f"Every run has {episodes} episodes over its training seeds, whose number is shown, on the same frozen initial "
-        "states. **ph**: 200 demonstrations of one skilled operator; **mh**: 300 of six people of three levels of "
-        "skill. The paper's policies see two cameras and learned from people; ours see the state and learned from "
-        "scripted experts that move like people. Intervals are 95 % two-way cluster bootstrap over seeds and initial "
-        "states; the paper's success is the best of its checkpoints over 25 initial states and three seeds, ours is "
-        "the last checkpoint's." + (f" Not trained: {', '.join(missing)}." if missing else "")
+        f"Every run has {episodes} episodes or more over its training seeds, the numbers are shown, on the same "
+        "frozen initial states. **ph**: 200 demonstrations of one skilled operator; **mh**: 300 of six people of three "
+        "levels of skill. The paper's policies see two cameras and learned from people; ours see the state and learned "
+        "from scripted experts that move like people. Intervals are 95 % two-way cluster bootstrap over seeds and "
+        "initial states; the paper's success is the best of its checkpoints over 25 initial states and three seeds, "
+        "ours is the last checkpoint's." + (f" Not trained: {', '.join(missing)}." if missing else "")
     )
 
 
@@ -148,7 +148,7 @@ def write_success(page: Page, table: Mapping[Cell, Mapping[str, Done]]) -> None:
     """Add success beside the paper's, where the paper's order comes out, and where a figure is another."""
     columns = ["method"]
     for task, kind in CELLS:
-        columns += [f"{task} {kind}{part}" for part in ("", ": interval", ": seeds", ": paper")]
+        columns += [f"{task} {kind}{part}" for part in ("", ": interval", ": seeds", ": episodes", ": paper")]
     rows = []
     for name, method in METHODS.items():
         cells: list[Any] = [method.label]
@@ -157,7 +157,8 @@ def write_success(page: Page, table: Mapping[Cell, Mapping[str, Done]]) -> None:
             rate = None if done is None else done.summary["success_rate"]
             seeds = None if done is None else len(done.run.run.protocol.members)
             paper = _plus_minus(*SUCCESS[name][place]) if name in SUCCESS else None
-            cells += [None if rate is None else rate["mean"], None if rate is None else interval(rate), seeds, paper]
+            measured = (None, None) if rate is None else (rate["mean"], interval(rate))
+            cells += [*measured, seeds, None if done is None else done.episodes, paper]
         rows.append(cells)
     page.table("table3", columns, rows)
     page.text("\n".join(["The paper's order, by paired intervals:", "", *_orders(table)]))

@@ -1,12 +1,13 @@
 """The runs behind a suite's tables: ordinary evaluations, each in a folder of its own under the suite's.
 
 A run that is complete is read, one that was interrupted goes on, a run folder of ``dto-eval --out`` put there counts.
+So does a complete run of more episodes: a suite that is shrunk with ``--episodes`` keeps what was played in full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -45,10 +46,15 @@ class Planned:
     @property
     def folder(self) -> Path:
         """Where it lies below the suite's runs: ``Square/diffog-alpha1-300``."""
+        return self.kind.with_name(f"{self.kind.name}-{self.episodes}")
+
+    @property
+    def kind(self) -> Path:
+        """The folder's name without the number of episodes: ``Square/diffog-alpha1``."""
         task = self.env_id.removeprefix("dto/").rsplit("-v", 1)[0]
         numbers = {name: value for name, value in self.filter_options.items() if isinstance(value, int | float)}
         chosen = "".join(f"-{name}{value:g}" for name, value in sorted(numbers.items()))
-        return Path(task, f"{self.agent}{chosen}{self.label and '-'}{self.label}-{self.episodes}")
+        return Path(task, f"{self.agent}{chosen}{self.label and '-'}{self.label}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +89,7 @@ class Runs:
         self._done: dict[Path, Done | None] = {}
 
     def get(self, planned: Planned) -> Done | None:
-        """The run, or None where its weights have not been trained.
+        """The run, or a complete one of more episodes; None where its weights have not been trained.
 
         Raises:
             ValueError: an agent or option that does not exist.
@@ -98,6 +104,8 @@ class Runs:
         from dto_agents.zoo import MissingWeightsError
         from dto_eval.evaluate import evaluate, resolve_protocol
 
+        root = self._options.out / RUNS
+        planned = replace(planned, episodes=_most_episodes(root, planned))
         weights = planned.weights or self._options.weights
         try:
             protocol = resolve_protocol(
@@ -112,6 +120,27 @@ class Runs:
         except MissingWeightsError as error:
             self._options.console.print(f"left out: {error}", highlight=False)
             return None
-        out = self._options.out / RUNS / planned.folder
-        outcome = evaluate(protocol, out, workers=self._options.workers, weights=weights, console=self._options.console)
+        outcome = evaluate(
+            protocol,
+            root / planned.folder,
+            workers=self._options.workers,
+            weights=weights,
+            console=self._options.console,
+        )
         return Done(outcome.finished)
+
+
+def _most_episodes(root: Path, planned: Planned) -> int:
+    """Episodes of the longest complete run of this kind below ``root``, at least those planned."""
+    from dto_eval.run_folder import RunFolderError, load_run
+
+    numbers = (path.name.removeprefix(f"{planned.kind.name}-") for path in root.glob(f"{planned.kind}-*"))
+    for episodes in sorted((int(number) for number in numbers if number.isdecimal()), reverse=True):
+        if episodes <= planned.episodes:
+            break
+        try:
+            load_run(root / replace(planned, episodes=episodes).folder)
+        except RunFolderError:
+            continue
+        return episodes
+    return planned.episodes

@@ -35,7 +35,8 @@ def test_its_tables_hold_ours_beside_the_papers(tmp_path, made_up_runs):
     assert "DiffOG above clipping comes out" in page and "penalty comes out" not in page
     with (tmp_path / "page" / "table1.csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
-    assert set(rows["base policy"]) == {"method", "PushT", "PushT: interval", "PushT: paper"}
+    assert set(rows["base policy"]) == {"method", "PushT", "PushT: interval", "PushT: episodes", "PushT: paper"}
+    assert rows["base policy"]["PushT: episodes"] == "8" and rows["penalty"]["PushT: episodes"] == ""
     assert float(rows["base policy"]["PushT"]) == 1.0 and float(rows["base policy"]["PushT: paper"]) == 0.84
     assert rows["penalty"]["PushT"] == "" and rows["tracking (ours)"]["PushT: paper"] == ""
     with (tmp_path / "page" / "paired.csv").open() as file:

@@ -21,6 +21,18 @@ def test_a_run_is_played_once_and_read_afterwards(tmp_path, monkeypatch):
     assert runs.get(planned) is again
 
 
+def test_a_complete_run_of_more_episodes_counts_and_one_that_was_interrupted_does_not(tmp_path):
+    longer = Runs(SuiteOptions(out=tmp_path)).get(Planned("dto/PushT-v0", "hold", 3))
+    found = Runs(SuiteOptions(out=tmp_path)).get(Planned("dto/PushT-v0", "hold", 2))
+    assert longer is not None and found is not None and found.run.path == longer.run.path
+
+    records = longer.run.path / "episodes.jsonl"
+    records.write_text("".join(records.read_text().splitlines(keepends=True)[:1]))
+    (longer.run.path / "actions.parquet").unlink()
+    shorter = Runs(SuiteOptions(out=tmp_path)).get(Planned("dto/PushT-v0", "hold", 2))
+    assert shorter is not None and shorter.episodes == 2
+
+
 def test_options_have_folders_of_their_own():
     plain = Planned("dto/Square-v0", "diffog", 300)
     swept = Planned("dto/Square-v0", "diffog", 300, {"bound": 0.05, "alpha": 1.0})
