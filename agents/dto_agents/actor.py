@@ -58,9 +58,7 @@ def read_policy(entry: zoo.Entry, kind: str, env_id: str, *, features: int, acti
     Raises:
         dto_agents.zoo.DamagedWeightsError: the file holds no such policy, or one trained for another environment.
     """
-    header, tensors = zoo.read(entry.path, kind)
-    if header.get("env_id") != env_id:
-        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {header.get('env_id')}, not for {env_id}")
+    _, tensors = zoo.read(entry.path, kind, env_id)
     layers = range(len(tensors) // 2)
     try:
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}

@@ -10,16 +10,19 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from dto_agents import zoo
 
 Report = Callable[[int, float], None]
 
@@ -131,6 +134,63 @@ def fit(
                     old.unlink()
         names = [name for name, _ in model.named_parameters()]
         return dict(zip(names, average, strict=True))
+
+
+def train_member(
+    path: Path,
+    description: dict[str, Any],
+    build: Callable[[], nn.Module],
+    loss_function: Callable[[Any], Tensor],
+    *,
+    recipe: Any,
+    data: Mapping[str, Any],
+    seed: int,
+    report: Report,
+    prefix: str = "",
+    tensors: Mapping[str, Tensor] = MappingProxyType({}),
+    origin: Mapping[str, Any] = MappingProxyType({}),
+) -> Path:
+    """Train a network and write its averaged weights to a zoo, with a card.
+
+    Args:
+        path: what :func:`dto_agents.zoo.claim` returned; checkpoints go beside it, into ``seed<k>/``.
+        description: what the weights file says of itself, with its ``kind`` and ``env_id``.
+        build: makes the network, with random initial weights.
+        loss_function: draws a batch and returns the scalar loss of the network.
+        recipe: a dataclass with the fields of :class:`Plan`, those for checkpoints apart.
+        data: what the card says of the data, with its ``sha256``.
+        seed: seed of all randomness.
+        report: called with finished steps and loss.
+        prefix: what the names of the network's weights begin with in the file.
+        tensors: written beside them, such as the ranges of observations.
+        origin: what else an interrupted run must have in common with this one to be continued, beside recipe, seed
+            and data.
+
+    Returns:
+        ``path``; the card lies beside it.
+
+    Raises:
+        TrainingError: the checkpoints are another run's, or the loss diverged.
+    """
+    average = fit(
+        build,
+        loss_function,
+        Plan.of(recipe),
+        seed=seed,
+        folder=path.with_suffix(""),
+        fingerprint=json.dumps({"seed": seed, "data": data["sha256"], **origin, **asdict(recipe)}, sort_keys=True),
+        report=report,
+    )
+    card = zoo.make_card(
+        description["kind"],
+        description["env_id"],
+        seed,
+        recipe=asdict(recipe),
+        data=dict(data),
+        parameters=sum(value.numel() for value in average.values()),
+    )
+    zoo.write(path, {**{prefix + name: value for name, value in average.items()}, **tensors}, description, card)
+    return path
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -10,10 +10,10 @@ import hashlib
 import importlib.metadata
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dto_envs.registry import row
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 SHIPPED = Path(__file__).parent / "zoo"
+
+PolicyT = TypeVar("PolicyT")
 
 
 class MissingWeightsError(FileNotFoundError):
@@ -102,19 +104,20 @@ def find_member(agent: str, env_id: str, name: str, root: Path | None = None) ->
     raise MissingWeightsError(f"no member {name!r} of {agent!r} for {env_id}; there are: {known}")
 
 
-def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def read(path: Path, kind: str, env_id: str | None = None) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Read a weights file.
 
     Args:
         path: the file.
         kind: what it must hold, such as ``diffusion``.
+        env_id: environment that it must have been trained for; None for any.
 
     Returns:
         The description in its header and its tensors as float32 (float16 is how weights are shipped; float64
         tensors, which hold physical ranges, keep their precision).
 
     Raises:
-        DamagedWeightsError: not a safetensors file, or one of another kind.
+        DamagedWeightsError: not a safetensors file, one of another kind, or trained for another environment.
     """
     import torch
     from safetensors import SafetensorError, safe_open
@@ -127,8 +130,39 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]
         raise DamagedWeightsError(f"cannot read weights {path}: {error}") from error
     if not isinstance(header, dict) or header.get("kind") != kind:
         raise DamagedWeightsError(f"{path} does not hold weights of {kind!r}, written by dto-train")
+    if env_id is not None and header.get("env_id") != env_id:
+        raise DamagedWeightsError(f"{path} was trained for {header.get('env_id')}, not for {env_id}")
     half = torch.float16
     return header, {name: value.float() if value.dtype == half else value for name, value in tensors.items()}
+
+
+def load(
+    entry: Entry,
+    kind: str,
+    env_id: str,
+    build: Callable[[Mapping[str, Any], Mapping[str, torch.Tensor]], PolicyT],
+) -> PolicyT:
+    """Build what a member's weights file describes.
+
+    Args:
+        entry: the member.
+        kind: what its file must hold.
+        env_id: environment that it must have been trained for.
+        build: makes the policy of a description and the tensors beside it.
+
+    Raises:
+        DamagedWeightsError: as :func:`read`, or the tensors do not fill what the description names.
+    """
+    description, tensors = read(entry.path, kind, env_id)
+    try:
+        return build(description, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DamagedWeightsError(f"{entry.path} does not fill the network it describes: {error}") from error
+
+
+def part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin with ``prefix``, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], description: dict[str, Any], card: dict[str, Any]) -> str:

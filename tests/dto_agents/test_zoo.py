@@ -76,6 +76,21 @@ def test_files_of_another_kind_are_refused(tmp_path):
         zoo.read(path, "diffusion")
 
 
+def test_a_member_is_built_of_what_its_file_describes(copied):
+    entry = zoo.find_member("matrix", PUSHT, "seed42", copied)
+    built = zoo.load(entry, "matrix", PUSHT, lambda description, tensors: (description["horizon"], list(tensors)))
+    assert built[0] == 15 and built[1]
+    with pytest.raises(zoo.DamagedWeightsError, match="was trained for dto/PushT-v0, not for dto/Lift-v0"):
+        zoo.load(entry, "matrix", "dto/Lift-v0", lambda description, tensors: None)
+    with pytest.raises(zoo.DamagedWeightsError, match="does not fill the network it describes: 'width'"):
+        zoo.load(entry, "matrix", PUSHT, lambda description, tensors: tensors["width"])
+
+
+def test_parts_of_a_file_are_found_by_their_prefix():
+    one, two = torch.ones(1), torch.ones(2)
+    assert zoo.part({"network.a": one, "range.low": two}, "network.") == {"a": one}
+
+
 def test_float64_is_kept_and_float32_is_rounded(tmp_path):
     path = tmp_path / "a.safetensors"
     wide, narrow = torch.full((1,), 1 / 3, dtype=torch.float64), torch.full((1,), 1 / 3)

@@ -87,9 +87,7 @@ def load_filter(
         dto_agents.zoo.DamagedWeightsError: the file does not hold this filter for ``env_id``.
         ValueError: a limit or alpha that makes no sense.
     """
-    description, tensors = zoo.read(entry.path, kind=entry.path.parent.name)
-    if description.get("env_id") != env_id:
-        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {description.get('env_id')}, not for {env_id}")
+    description, tensors = zoo.read(entry.path, entry.path.parent.name, env_id)
     try:
         recipe, horizon = FilterRecipe(**description["recipe"]), int(description["horizon"])
     except (KeyError, TypeError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from dto_agents.diffog.residual import smoothness_penalty
 from dto_agents.diffusion import recipe as diffusion_recipe
 from dto_agents.diffusion.policy import DiffusionPolicy, load_policy
 from dto_agents.diffusion.train import make_windows
-from dto_agents.training import Plan, Report, fit
+from dto_agents.training import Report, train_member
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
@@ -148,27 +147,18 @@ def train_filter(
     inputs = targets
     if policy:
         inputs = nearest(sample_base(policy, windows.states[used], recipe.samples, seed=seed), targets)
-    description = describe(agent, recipe, env_id, targets.shape[1])
-    identity = {"seed": seed, "data": windows.data.sha256, "base": base.sha256 if base else None, **asdict(recipe)}
-    average = fit(
+    origin = base.sha256 if base else None
+    return train_member(
+        path,
+        describe(agent, recipe, env_id, targets.shape[1]),
         lambda: make_layer(recipe, layout, targets.shape[1]),
         imitation_loss(inputs, targets, previous, window.n_action_steps, recipe, layout),
-        Plan.of(recipe),
+        recipe=recipe,
+        data={**asdict(windows.data), "base_sha256": origin},
         seed=seed,
-        folder=path.with_suffix(""),
-        fingerprint=json.dumps(identity, sort_keys=True),
         report=report,
+        origin={"base": origin},
     )
-    card = zoo.make_card(
-        agent,
-        env_id,
-        seed,
-        recipe=asdict(recipe),
-        data={**asdict(windows.data), "base_sha256": identity["base"]},
-        parameters=sum(value.numel() for value in average.values()),
-    )
-    zoo.write(path, average, description, card)
-    return path
 
 
 def _spread(count: int, wanted: int | None, seed: int) -> Tensor:

@@ -136,9 +136,8 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     recipe = DiffusionRecipe(**description["recipe"])
     layout = row(description["env_id"]).layout
     denoiser = make_denoiser(recipe, layout.size, int(description["state_size"]))
-    network = {name.removeprefix("denoiser."): value for name, value in tensors.items() if name.startswith("denoiser.")}
-    denoiser.load_state_dict(network)
-    observed = Range(tensors["observation.low"].double(), tensors["observation.high"].double())
+    denoiser.load_state_dict(zoo.part(tensors, "denoiser."))
+    observed = Range.saved(tensors, "observation")
     return DiffusionPolicy(denoiser, recipe, layout, observed)
 
 
@@ -160,10 +159,4 @@ def load_policy(entry: zoo.Entry, env_id: str) -> DiffusionPolicy:
     Raises:
         dto_agents.zoo.DamagedWeightsError: the file does not hold a diffusion policy for ``env_id``.
     """
-    description, tensors = zoo.read(entry.path, KIND)
-    if description.get("env_id") != env_id:
-        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {description.get('env_id')}, not for {env_id}")
-    try:
-        return build_policy(description, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise zoo.DamagedWeightsError(f"{entry.path} does not fill the network it describes: {error}") from error
+    return zoo.load(entry, KIND, env_id, build_policy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +14,11 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features
-from dto_agents.diffusion.policy import describe, make_denoiser, make_scheduler
+from dto_agents.diffusion.policy import KIND, describe, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import DataDescription, DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
 from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions, window_indices
-from dto_agents.training import Plan, Report, fit
+from dto_agents.training import Report, train_member
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
@@ -128,28 +127,18 @@ def train_diffusion(
     """
     env_id = demonstrations.env_id
     layout = row(env_id).layout
-    path = zoo.claim("diffusion", env_id, seed, root)
+    path = zoo.claim(KIND, env_id, seed, root)
     windows = make_windows(demonstrations, recipe, layout, episodes=episodes, seed=seed)
     state_size = windows.states.shape[-1]
-    description = describe(recipe, env_id, state_size)
-    average = fit(
+    return train_member(
+        path,
+        describe(recipe, env_id, state_size),
         lambda: make_denoiser(recipe, layout.size, state_size),
         noise_loss(windows, recipe),
-        Plan.of(recipe),
-        seed=seed,
-        folder=path.with_suffix(""),
-        fingerprint=json.dumps({"seed": seed, "data": windows.data.sha256, **description["recipe"]}, sort_keys=True),
-        report=report,
-    )
-    tensors = {f"denoiser.{name}": value for name, value in average.items()}
-    tensors |= {"observation.low": windows.observed.low, "observation.high": windows.observed.high}
-    card = zoo.make_card(
-        "diffusion",
-        env_id,
-        seed,
-        recipe=asdict(recipe),
+        recipe=recipe,
         data=asdict(windows.data),
-        parameters=sum(value.numel() for value in average.values()),
+        seed=seed,
+        report=report,
+        prefix="denoiser.",
+        tensors=windows.observed.tensors("observation"),
     )
-    zoo.write(path, tensors, description, card)
-    return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,15 @@ class Range:
     def of(cls, observations: Tensor) -> Range:
         """The range of observations (N, D)."""
         return cls(observations.amin(dim=0), observations.amax(dim=0))
+
+    @classmethod
+    def saved(cls, tensors: Mapping[str, Tensor], name: str) -> Range:
+        """The range that :meth:`tensors` named ``name``; raises KeyError where there is none."""
+        return cls(tensors[f"{name}.low"].double(), tensors[f"{name}.high"].double())
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """What a weights file holds of it: ``<name>.low`` and ``<name>.high``."""
+        return {f"{name}.low": self.low, f"{name}.high": self.high}
 
     def normalize(self, observations: Tensor) -> Tensor:
         """Observations (..., D) -> float32 in [-1, 1] within the range; values beyond it are not clipped."""

@@ -91,11 +91,8 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     recipe = CloudRecipe(**description["recipe"])
     layout = row(description["env_id"]).layout
     network = CloudDenoiser(recipe, layout.size)
-    prefix = "network."
-    network.load_state_dict({name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)})
-    places, hands = (
-        Range(tensors[f"{name}.low"].double(), tensors[f"{name}.high"].double()) for name in ("places", "hands")
-    )
+    network.load_state_dict(zoo.part(tensors, "network."))
+    places, hands = (Range.saved(tensors, name) for name in ("places", "hands"))
     if hands.low.shape != (HAND_SIZE,):
         raise ValueError(f"the range of hand states has shape {tuple(hands.low.shape)}")
     return CloudPolicy(network, recipe, layout, places, hands)
@@ -107,10 +104,4 @@ def load_policy(entry: zoo.Entry, env_id: str) -> CloudPolicy:
     Raises:
         dto_agents.zoo.DamagedWeightsError: the file does not hold a policy on point clouds for ``env_id``.
     """
-    description, tensors = zoo.read(entry.path, KIND)
-    if description.get("env_id") != env_id:
-        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {description.get('env_id')}, not for {env_id}")
-    try:
-        return build_policy(description, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise zoo.DamagedWeightsError(f"{entry.path} does not fill the network it describes: {error}") from error
+    return zoo.load(entry, KIND, env_id, build_policy)

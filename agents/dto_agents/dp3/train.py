@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, no
 from dto_agents.dp3.network import CloudDenoiser
 from dto_agents.dp3.policy import KIND, describe
 from dto_agents.dp3.recipe import CloudRecipe
-from dto_agents.training import Plan, Report, fit
+from dto_agents.training import Report, train_member
 from dto_envs.registry import row
 
 
@@ -162,20 +161,15 @@ def train_cloud_policy(
     env_id = demonstrations.env_id
     target = zoo.claim(KIND, env_id, seed, root)
     windows = make_windows(demonstrations, path, recipe, episodes=episodes, seed=seed)
-    description = describe(recipe, env_id)
-    average = fit(
+    return train_member(
+        target,
+        describe(recipe, env_id),
         lambda: CloudDenoiser(recipe, row(env_id).layout.size),
         noise_loss(windows, recipe),
-        Plan.of(recipe),
+        recipe=recipe,
+        data=asdict(windows.data),
         seed=seed,
-        folder=target.with_suffix(""),
-        fingerprint=json.dumps({"seed": seed, "data": windows.data.sha256, **description["recipe"]}, sort_keys=True),
         report=report,
+        prefix="network.",
+        tensors={**windows.places.tensors("places"), **windows.hand_range.tensors("hands")},
     )
-    tensors = {f"network.{name}": value for name, value in average.items()}
-    for name, known in (("places", windows.places), ("hands", windows.hand_range)):
-        tensors |= {f"{name}.low": known.low, f"{name}.high": known.high}
-    parameters = sum(value.numel() for value in average.values())
-    card = zoo.make_card(KIND, env_id, seed, recipe=asdict(recipe), data=asdict(windows.data), parameters=parameters)
-    zoo.write(target, tensors, description, card)
-    return target

@@ -113,10 +113,8 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     recipe = IbcRecipe(**description["recipe"])
     layout = row(description["env_id"]).layout
     energy = make_energy(recipe, layout, int(description["state_size"]))
-    energy.load_state_dict(
-        {name.removeprefix("energy."): value for name, value in tensors.items() if name.startswith("energy.")}
-    )
-    observed = Range(tensors["observation.low"].double(), tensors["observation.high"].double())
+    energy.load_state_dict(zoo.part(tensors, "energy."))
+    observed = Range.saved(tensors, "observation")
     return IbcPolicy(energy, recipe, layout, observed, (tensors["action.low"], tensors["action.high"]))
 
 
@@ -126,10 +124,4 @@ def load_policy(entry: zoo.Entry, env_id: str) -> IbcPolicy:
     Raises:
         dto_agents.zoo.DamagedWeightsError: the file does not hold an implicit policy for ``env_id``.
     """
-    description, tensors = zoo.read(entry.path, KIND)
-    if description.get("env_id") != env_id:
-        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {description.get('env_id')}, not for {env_id}")
-    try:
-        return build_policy(description, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise zoo.DamagedWeightsError(f"{entry.path} does not fill the network it describes: {error}") from error
+    return zoo.load(entry, KIND, env_id, build_policy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, no
 from dto_agents.ibc.network import EnergyNetwork, info_nce
 from dto_agents.ibc.policy import KIND, describe, make_energy
 from dto_agents.ibc.recipe import IbcRecipe
-from dto_agents.training import Plan, Report, fit
+from dto_agents.training import Report, train_member
 from dto_envs.registry import row
 
 
@@ -129,28 +128,21 @@ def train_ibc(
         dto_agents.training.TrainingError: the checkpoints are another run's, or the loss diverged.
     """
     env_id = demonstrations.env_id
-    layout = row(env_id).layout
     path = zoo.claim(KIND, env_id, seed, root)
     examples = make_examples(demonstrations, recipe, episodes=episodes, seed=seed)
-    average = fit(
-        lambda: make_energy(recipe, layout, examples.state_size),
-        contrastive_loss(examples, recipe),  # type: ignore[arg-type]
-        Plan.of(recipe),
-        seed=seed,
-        folder=path.with_suffix(""),
-        fingerprint=json.dumps({"seed": seed, "data": examples.data.sha256, **asdict(recipe)}, sort_keys=True),
-        report=report,
-    )
-    tensors = {f"energy.{name}": value for name, value in average.items()}
-    tensors |= {"observation.low": examples.observed.low, "observation.high": examples.observed.high}
-    tensors |= {"action.low": examples.low.double(), "action.high": examples.high.double()}
-    card = zoo.make_card(
-        KIND,
-        env_id,
-        seed,
-        recipe=asdict(recipe),
+    return train_member(
+        path,
+        describe(recipe, env_id, examples.state_size),
+        lambda: make_energy(recipe, row(env_id).layout, examples.state_size),
+        contrastive_loss(examples, recipe),
+        recipe=recipe,
         data=asdict(examples.data),
-        parameters=sum(value.numel() for value in average.values()),
+        seed=seed,
+        report=report,
+        prefix="energy.",
+        tensors={
+            **examples.observed.tensors("observation"),
+            "action.low": examples.low.double(),
+            "action.high": examples.high.double(),
+        },
     )
-    zoo.write(path, tensors, describe(recipe, env_id, examples.state_size), card)
-    return path

@@ -183,10 +183,8 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     layout = row(description["env_id"]).layout
     state_size = int(description["state_size"])
     network = RecurrentNetwork(recipe, layout, feature_size(recipe.seen or state_size, recipe.rotations))
-    network.load_state_dict(
-        {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-    )
-    observed = Range(tensors["observation.low"].double(), tensors["observation.high"].double())
+    network.load_state_dict(zoo.part(tensors, "network."))
+    observed = Range.saved(tensors, "observation")
     limit = row(description["env_id"]).position_limit
     return RecurrentPolicy(network, recipe, layout, observed, state_size, limit)
 
@@ -197,10 +195,4 @@ def load_policy(agent: str, entry: zoo.Entry, env_id: str) -> RecurrentPolicy:
     Raises:
         dto_agents.zoo.DamagedWeightsError: the file does not hold this agent for ``env_id``.
     """
-    description, tensors = zoo.read(entry.path, agent)
-    if description.get("env_id") != env_id:
-        raise zoo.DamagedWeightsError(f"{entry.path} was trained for {description.get('env_id')}, not for {env_id}")
-    try:
-        return build_policy(description, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise zoo.DamagedWeightsError(f"{entry.path} does not fill the network it describes: {error}") from error
+    return zoo.load(entry, agent, env_id, build_policy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, no
 from dto_agents.recurrent.network import RecurrentNetwork
 from dto_agents.recurrent.policy import describe
 from dto_agents.recurrent.recipe import RecurrentRecipe
-from dto_agents.training import Plan, Report, fit
+from dto_agents.training import Report, train_member
 from dto_envs.registry import row
 
 Pictures = Sequence[np.ndarray]
@@ -159,25 +158,15 @@ def train_recurrent(
     env_id = demonstrations.env_id
     path = zoo.claim(agent, env_id, seed, root)
     sequences = make_sequences(demonstrations, recipe, episodes=episodes, seed=seed, pictures=pictures)
-    description = describe(agent, recipe, env_id, sequences.state_size)
-    average = fit(
+    return train_member(
+        path,
+        describe(agent, recipe, env_id, sequences.state_size),
         lambda: RecurrentNetwork(recipe, row(env_id).layout, sequences.features.shape[-1]),
-        imitation_loss(sequences, recipe.batch_size),  # type: ignore[arg-type]
-        Plan.of(recipe),
-        seed=seed,
-        folder=path.with_suffix(""),
-        fingerprint=json.dumps({"seed": seed, "data": sequences.data.sha256, **asdict(recipe)}, sort_keys=True),
-        report=report,
-    )
-    tensors = {f"network.{name}": value for name, value in average.items()}
-    tensors |= {"observation.low": sequences.observed.low, "observation.high": sequences.observed.high}
-    card = zoo.make_card(
-        agent,
-        env_id,
-        seed,
-        recipe=asdict(recipe),
+        imitation_loss(sequences, recipe.batch_size),
+        recipe=recipe,
         data=asdict(sequences.data),
-        parameters=sum(value.numel() for value in average.values()),
+        seed=seed,
+        report=report,
+        prefix="network.",
+        tensors=sequences.observed.tensors("observation"),
     )
-    zoo.write(path, tensors, description, card)
-    return path
