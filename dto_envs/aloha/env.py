@@ -14,6 +14,7 @@ from dto_envs.aloha.progress import RULES
 from dto_envs.aloha.rendering import FRAME_SIZE, QUALITIES, onlooker, open_window, painter
 from dto_envs.aloha.scene import TASKS, scene
 from dto_envs.aloha.servos import opening, servo_targets
+from dto_envs.choices import check_choice
 from dto_envs.opengl import fixed_camera
 from dto_envs.registry import row
 
@@ -81,10 +82,10 @@ class AlohaEnv(gymnasium.Env):
             ValueError: an argument has no such value; raised before anything is built.
             NoDisplayError: images or a window are asked for on a machine that cannot draw them.
         """
-        _check_choice("task", task, tuple(TASKS))
-        _check_choice("obs_type", obs_type, OBS_TYPES)
-        _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
-        _check_choice("render_quality", render_quality, QUALITIES)
+        check_choice("task", task, tuple(TASKS))
+        check_choice("obs_type", obs_type, OBS_TYPES)
+        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        check_choice("render_quality", render_quality, QUALITIES)
         self.task = task
         self.obs_type = obs_type
         self.render_mode = render_mode
@@ -286,8 +287,3 @@ class AlohaEnv(gymnasium.Env):
 def _failures(data: mujoco.MjData) -> int:
     """How often MuJoCo has found numbers that are not finite, or huge, since the last reset, and begun anew."""
     return sum(data.warning[kind].number for kind in DIVERGED)
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")

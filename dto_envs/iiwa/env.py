@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 
+from dto_envs.choices import check_choice
 from dto_envs.iiwa.constants import (
     BRAKE_SPEED,
     CONTROL_PERIOD,
@@ -96,9 +97,9 @@ class IiwaReachEnv(gymnasium.Env):
                 torques cannot hold the goal.
             NoDisplayError: pictures are asked for on a machine that cannot draw them.
         """
-        _check_choice("obs_type", obs_type, OBS_TYPES)
-        _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
-        _check_choice("side", side, SIDES)
+        check_choice("obs_type", obs_type, OBS_TYPES)
+        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        check_choice("side", side, SIDES)
         self.obs_type = obs_type
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success
@@ -266,8 +267,3 @@ def _checked_limits(value: Sequence[float]) -> np.ndarray:
         raise ValueError(f"torque_limits are 7 positive numbers in Nm, at most {own.tolist()}; got {value!r}")
     check_torque_limits(limits)
     return limits
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from dto_envs.choices import check_choice
 from dto_envs.metaworld.clouds import CAMERA, CLOUD_SIZE, CloudCamera
 from dto_envs.metaworld.simulation import OBSERVATION_SIZE, Simulation
 from dto_envs.metaworld.tasks import TASKS
@@ -74,9 +75,9 @@ class MetaWorldEnv(gymnasium.Env):
             ValueError: an argument has no such value; raised before anything is built.
             NoDisplayError: images or a window are asked for on a machine that cannot draw them.
         """
-        _check_choice("task", task, tuple(TASKS))
-        _check_choice("obs_type", obs_type, OBS_TYPES)
-        _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        check_choice("task", task, tuple(TASKS))
+        check_choice("obs_type", obs_type, OBS_TYPES)
+        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.task = task
         self.obs_type = obs_type
         self.render_mode = render_mode
@@ -226,8 +227,3 @@ def _observation_space(obs_type: str) -> spaces.Space:
         cloud = spaces.Box(-np.inf, np.inf, (CLOUD_SIZE, 3), np.float32)
         return spaces.Dict({"pointcloud": cloud, "hand": spaces.Box(-np.inf, np.inf, (HAND_SIZE,), np.float64)})
     return image if obs_type == "image" else state
-
-
-def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")

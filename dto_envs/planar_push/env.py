@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from dto_envs.choices import check_choice
 from dto_envs.planar_push.constants import FINGERS, KEYFRAMES, SUCCESS_LOSS, VIDEO_SIZE
 from dto_envs.planar_push.observations import SCENE_SIZE, STATE_SIZE, observe_scene, observe_task
 from dto_envs.planar_push.physics import Physics, World, trajectory_loss
@@ -79,10 +80,8 @@ class PlanarPushEnv(gymnasium.Env):
             ValueError: an unknown ``obs_type``, ``render_mode`` or ``object_set``, or ``physics`` that cannot be.
             RuntimeError: "human" on a machine without a screen.
         """
-        if obs_type not in OBS_TYPES:
-            raise ValueError(f"obs_type is {obs_type!r}; choose one of {', '.join(OBS_TYPES)}")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode is {render_mode!r}; choose None, 'rgb_array' or 'human'")
+        check_choice("obs_type", obs_type, OBS_TYPES)
+        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         if object_set is not None:
             task_set(object_set)
         self.obs_type = obs_type

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from dto_envs.choices import check_choice
 from dto_envs.pusht.geometry import observe
 from dto_envs.pusht.physics import World
 from dto_envs.registry import PUSHT_LAYOUT
@@ -68,10 +69,8 @@ class PushTEnv(gymnasium.Env):
             ValueError: an unknown ``obs_type`` or ``render_mode``.
             RuntimeError: "human" on a machine without a screen.
         """
-        if obs_type not in OBS_TYPES:
-            raise ValueError(f"obs_type is {obs_type!r}; choose one of {', '.join(OBS_TYPES)}")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode is {render_mode!r}; choose None, 'rgb_array' or 'human'")
+        check_choice("obs_type", obs_type, OBS_TYPES)
+        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.obs_type = obs_type
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success

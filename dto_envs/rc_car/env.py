@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from dto_envs.choices import check_choice
 from dto_envs.rc_car.car import CONTROL_STEP
 from dto_envs.rc_car.motion import make_motion
 from dto_envs.registry import RC_CAR_LAYOUT
@@ -71,10 +72,8 @@ class RCCarEnv(gymnasium.Env):
                 nothing; models that are missing, damaged or learned steps of another duration.
             RuntimeError: "human" on a machine without a screen.
         """
-        if obs_type not in OBS_TYPES:
-            raise ValueError(f"obs_type is {obs_type!r}; choose one of {', '.join(OBS_TYPES)}")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode is {render_mode!r}; choose None, 'rgb_array' or 'human'")
+        check_choice("obs_type", obs_type, OBS_TYPES)
+        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         if not (isinstance(control_frequency, int | float) and 5 <= control_frequency <= 240):
             raise ValueError(f"control_frequency is {control_frequency!r}; choose 5 to 240 Hz")
         self.obs_type = obs_type

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dto_envs.choices import check_choice
 from dto_envs.rc_car.env import SHARED, RCCarEnv
 from dto_envs.rc_car.scenarios import SCENARIOS, clearance, draw_start, errors
 
@@ -63,8 +64,7 @@ class ManoeuvreEnv(RCCarEnv):
         Raises:
             ValueError: no such scenario, or from :class:`dto_envs.rc_car.env.RCCarEnv`.
         """
-        if scenario not in SCENARIOS:
-            raise ValueError(f"scenario is {scenario!r}; choose one of {', '.join(SCENARIOS)}")
+        check_choice("scenario", scenario, SCENARIOS)
         self.scenario = SCENARIOS[scenario]
         self.task = f"RCCar{scenario}"
         super().__init__(**kwargs)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dto_envs.choices import check_choice
 from dto_envs.rc_car.car import INSTANT, SLIDING, CarParameters, at_middle, initial_state, rollout, slip_angle
 from dto_envs.rc_car.learned import CarNetwork, list_models, read_network
 from dto_envs.rc_car.learned import rollout as predict
@@ -157,10 +158,9 @@ def make_motion(
     Raises:
         ValueError: an unknown name, delay or noise for learned dynamics, or what the classes refuse.
     """
+    check_choice("dynamics", dynamics, ("analytic", "learned"))
     if dynamics == "analytic":
         return AnalyticMotion(dt, delay, process_noise)
-    if dynamics != "learned":
-        raise ValueError(f"dynamics is {dynamics!r}; choose 'analytic' or 'learned'")
     if delay or process_noise:
         raise ValueError("delay and process_noise belong to dynamics='analytic'; a learned car has what its data had")
     return LearnedMotion(dt, models)

@@ -16,6 +16,8 @@ from types import MappingProxyType
 import numpy as np
 from numba import njit
 
+from dto_envs.choices import check_choice
+
 WIDTH = 0.8  # m
 GATES = 8
 START, HEADING, LENGTH, CURVATURE, PROGRESS = 0, 2, 3, 4, 5  # columns of a piece
@@ -198,6 +200,5 @@ def get_track(name: str) -> Track:
     Raises:
         ValueError: there is none.
     """
-    if name not in TRACKS:
-        raise ValueError(f"track is {name!r}; choose one of {', '.join(map(repr, TRACKS))}")
+    check_choice("track", name, TRACKS)
     return TRACKS[name]

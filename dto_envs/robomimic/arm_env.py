@@ -10,6 +10,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
+from dto_envs.choices import check_choice
 from dto_envs.opengl import fixed_camera
 from dto_envs.registry import row
 from dto_envs.robomimic.build import Task
@@ -279,9 +280,3 @@ class ArmEnv(gymnasium.Env):
         if self._size is not None:
             digest.update(self._size.astype("<f8").tobytes())
         return digest.hexdigest()
-
-
-def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Raise ValueError unless ``value`` is one of ``choices``; names them."""
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dto_envs.robomimic.arm_env import ArmEnv, check_choice
+from dto_envs.choices import check_choice
+from dto_envs.robomimic.arm_env import ArmEnv
 from dto_envs.robomimic.build import TASKS, scene
 from dto_envs.robomimic.rendering import painter
 from dto_envs.robomimic.sensing import StateReader, robosuite_state_vector

@@ -128,5 +128,5 @@ def test_coming_nearer_pays():
 
 
 def test_unknown_scenarios_are_refused():
-    with pytest.raises(ValueError, match="scenario is 'Wheelie'; choose one of Parking, Reverse, DriftTurn"):
+    with pytest.raises(ValueError, match="scenario is 'Wheelie'; choose one of 'Parking', 'Reverse', 'DriftTurn'"):
         gymnasium.make("dto/RCCarParking-v0", scenario="Wheelie")

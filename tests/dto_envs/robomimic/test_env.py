@@ -219,7 +219,7 @@ def test_a_bad_action_is_refused_before_anything_is_simulated(square, action):
 @pytest.mark.parametrize("keyword", [{"task": "Stack"}, {"obs_type": "pixels"}, {"render_mode": "ansi"}])
 def test_a_bad_argument_names_the_choices(keyword):
     name, value = next(iter(keyword.items()))
-    with pytest.raises(ValueError, match=f"{name}='{value}' is none of"):
+    with pytest.raises(ValueError, match=f"{name} is '{value}'; choose one of"):
         gym.make("dto/Square-v0", **keyword)
 
 
