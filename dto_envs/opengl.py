@@ -8,8 +8,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     import mujoco
 
@@ -44,20 +42,6 @@ def gl_context(width: int, height: int) -> Any:
     )
 
 
-def upload(model: mujoco.MjModel, quality: str) -> mujoco.MjrContext:
-    """Give the current OpenGL context a model's meshes and textures; leaves the model as it was."""
-    import mujoco
-
-    settings = model.vis.quality
-    before = settings.offsamples, settings.shadowsize
-    if quality == "fast":
-        settings.offsamples = settings.shadowsize = 0
-    try:
-        return mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
-    finally:
-        settings.offsamples, settings.shadowsize = before
-
-
 def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
     """A camera of the model."""
     import mujoco
@@ -66,20 +50,6 @@ def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
     camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
     camera.fixedcamid = model.camera(name).id
     return camera
-
-
-def picture(scene: mujoco.MjvScene, context: mujoco.MjrContext, width: int, height: int | None = None) -> np.ndarray:
-    """Draw a scene offscreen, in the current OpenGL context: (height, width, 3) uint8, RGB, upright; else square."""
-    import mujoco
-
-    height = width if height is None else height
-    if (context.offWidth, context.offHeight) != (width, height):
-        mujoco.mjr_resizeOffscreen(width, height, context)
-    viewport = mujoco.MjrRect(0, 0, width, height)
-    mujoco.mjr_render(viewport, scene, context)
-    pixels = np.empty((height, width, 3), dtype=np.uint8)
-    mujoco.mjr_readPixels(pixels, None, viewport, context)
-    return np.ascontiguousarray(pixels[::-1])
 
 
 def release(gl: Any, context: mujoco.MjrContext) -> None:

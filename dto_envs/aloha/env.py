@@ -11,11 +11,12 @@ import numpy as np
 
 from dto_envs.aloha.placing import place
 from dto_envs.aloha.progress import RULES
-from dto_envs.aloha.rendering import FRAME_SIZE, QUALITIES, onlooker, open_window, painter
+from dto_envs.aloha.rendering import FRAME_SIZE, onlooker, open_window, painter
 from dto_envs.aloha.scene import TASKS, scene
 from dto_envs.aloha.servos import opening, servo_targets
 from dto_envs.choices import check_choice
 from dto_envs.opengl import fixed_camera
+from dto_envs.painting import QUALITIES
 from dto_envs.registry import row
 
 OBS_TYPES = ("state", "image", "state_image")

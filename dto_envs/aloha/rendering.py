@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 from typing import Any
 
@@ -11,27 +10,21 @@ import numpy as np
 
 from dto_envs.aloha.objects import FELT
 from dto_envs.aloha.scene import scene
-from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release, upload
+from dto_envs.opengl import open_viewer
+from dto_envs.painting import Offscreen
 
 FRAME_SIZE = (480, 640)
-QUALITIES = ("default", "fast")
 
 
-class Painter:
+class Painter(Offscreen):
     """Draws one task's simulations; all environments of a process share it."""
 
     def __init__(self, task_name: str, quality: str = "default") -> None:
         """Open an OpenGL context and upload the task's model; raises NoDisplayError where there is no OpenGL."""
         self._model = scene(task_name).model
         height, width = FRAME_SIZE
-        self._gl: Any = gl_context(width, height)
-        self._context = upload(self._model, quality)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._scene = mujoco.MjvScene(self._model, maxgeom=1000)
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = quality != "fast"
-        self._options = mujoco.MjvOption()
+        super().__init__(self._model, width, height, maxgeom=1000, quality=quality)
         self._options.geomgroup[FELT] = 0
-        atexit.register(self.close)
 
     def paint(self, data: mujoco.MjData, camera: mujoco.MjvCamera, height: int, width: int) -> np.ndarray:
         """Draw a picture, upright: (height, width, 3) uint8, RGB.
@@ -42,19 +35,8 @@ class Painter:
             height: pixels.
             width: pixels.
         """
-        if self._gl is None:
-            raise NoDisplayError("this painter has been closed")
-        self._gl.make_current()
-        everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(self._model, data, self._options, None, camera, everything, self._scene)
-        return picture(self._scene, self._context, width, height)
-
-    def close(self) -> None:
-        """Free what the graphics driver holds; harmless when repeated."""
-        atexit.unregister(self.close)
-        gl, self._gl = self._gl, None
-        if gl is not None:
-            release(gl, self._context)
+        self.look(self._model, data, camera)
+        return self.draw(width, height)
 
 
 def onlooker(task_name: str) -> mujoco.MjvCamera:

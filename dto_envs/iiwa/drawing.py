@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import math
-from typing import Any
 
 import mujoco
 import numpy as np
 
 from dto_envs.iiwa.constants import FLANGE, GOAL, JOINTS, LINKS
-from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release
+from dto_envs.opengl import open_viewer
+from dto_envs.painting import Offscreen
 
 LARGEST = 512  # px
 GREY, ORANGE, DARK = "0.80 0.81 0.83", "0.96 0.44 0.09", "0.16 0.17 0.19"
@@ -64,39 +63,22 @@ class Stage:
         mujoco.mj_camlight(self._model, self._data)
 
 
-class Painter:
+class Painter(Offscreen):
     """This process's offscreen OpenGL context with the scene in it."""
 
     def __init__(self) -> None:
         """Open the context; raises :class:`~dto_envs.opengl.NoDisplayError` where the machine has no OpenGL."""
-        self._gl: Any = gl_context(LARGEST, LARGEST)
         self._model = scene_model()
-        self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._scene = mujoco.MjvScene(self._model, maxgeom=200)
-        self._options = mujoco.MjvOption()
+        super().__init__(self._model, LARGEST, LARGEST, maxgeom=200)
         self._camera = camera()
-        atexit.register(self.close)
 
     def paint(self, data: mujoco.MjData, size: int) -> np.ndarray:
         """Draw placed ``data``: (size, size, 3) uint8, RGB, upright."""
-        if self._gl is None:
-            raise NoDisplayError("this painter has been closed")
-        self._gl.make_current()
-        everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(self._model, data, self._options, None, self._camera, everything, self._scene)
-        for geom in self._scene.geoms[: self._scene.ngeom]:
+        scene = self.look(self._model, data, self._camera)
+        for geom in scene.geoms[: scene.ngeom]:
             if geom.rgba[3] < 1:  # a ghost throws no shadow
                 geom.category = mujoco.mjtCatBit.mjCAT_DECOR
-        return picture(self._scene, self._context, size)
-
-    def close(self) -> None:
-        """Free what the graphics driver holds; harmless when repeated."""
-        atexit.unregister(self.close)
-        gl, self._gl = self._gl, None
-        if gl is None:
-            return
-        release(gl, self._context)
+        return self.draw(size, size)
 
 
 @functools.cache

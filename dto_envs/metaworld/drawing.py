@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 from typing import Any
 
@@ -11,12 +10,13 @@ import numpy as np
 
 from dto_envs.metaworld.simulation import Simulation, load_model
 from dto_envs.metaworld.tasks import TASKS
-from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release
+from dto_envs.opengl import open_viewer
+from dto_envs.painting import Offscreen
 
 FRAME_SIZE = 512  # px
 
 
-class Painter:
+class Painter(Offscreen):
     """Draws one scene's simulations; all environments of a process share it, with its textures and meshes."""
 
     def __init__(self, scene: str) -> None:
@@ -25,29 +25,12 @@ class Painter:
         Raises:
             NoDisplayError: the machine has no OpenGL.
         """
-        model = load_model(scene)
-        self._gl: Any = gl_context(FRAME_SIZE, FRAME_SIZE)
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._scene = mujoco.MjvScene(model, maxgeom=1000)
-        self._options = mujoco.MjvOption()
-        atexit.register(self.close)
+        super().__init__(load_model(scene), FRAME_SIZE, FRAME_SIZE, maxgeom=1000)
 
     def paint(self, simulation: Simulation, camera: mujoco.MjvCamera, size: int) -> np.ndarray:
         """Draw a picture of ``size`` px, upright: (size, size, 3) uint8, RGB."""
-        if self._gl is None:
-            raise NoDisplayError("this painter has been closed")
-        self._gl.make_current()
-        model, everything = simulation.model, mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(model, simulation.data, self._options, None, camera, everything, self._scene)
-        return picture(self._scene, self._context, size)
-
-    def close(self) -> None:
-        """Free what the graphics driver holds; harmless when repeated."""
-        atexit.unregister(self.close)
-        gl, self._gl = self._gl, None
-        if gl is not None:
-            release(gl, self._context)
+        self.look(simulation.model, simulation.data, camera)
+        return self.draw(size, size)
 
 
 @functools.cache

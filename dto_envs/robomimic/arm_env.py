@@ -12,10 +12,11 @@ import numpy as np
 
 from dto_envs.choices import check_choice
 from dto_envs.opengl import fixed_camera
+from dto_envs.painting import QUALITIES
 from dto_envs.registry import row
 from dto_envs.robomimic.build import Task
 from dto_envs.robomimic.control import ArmControl, ArmIndices
-from dto_envs.robomimic.rendering import FRAME_SIZE, QUALITIES, Painter, onlooker, open_window
+from dto_envs.robomimic.rendering import FRAME_SIZE, Painter, onlooker, open_window
 
 CONTROL_TIMESTEP = 0.05
 OBS_TYPES = ("state", "image", "state_image")

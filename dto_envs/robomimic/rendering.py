@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from dto_envs.opengl import NoDisplayError, gl_context, open_viewer, picture, release, upload
+from dto_envs.opengl import open_viewer
+from dto_envs.painting import Offscreen
 from dto_envs.robomimic.build import scene
 from dto_envs.robomimic.visibility import find_table, hide_unseen
 
 FRAME_SIZE = 512
-QUALITIES = ("default", "fast")
 
 
-class Painter:
+class Painter(Offscreen):
     """Draws one task's simulations; all environments of a process share it, with its textures and meshes."""
 
     def __init__(self, model: mujoco.MjModel, quality: str = "default") -> None:
@@ -30,17 +29,11 @@ class Painter:
         Raises:
             NoDisplayError: the machine has no OpenGL.
         """
-        self._gl: Any = gl_context(FRAME_SIZE, FRAME_SIZE)
-        self._context = upload(model, quality)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._scene = mujoco.MjvScene(model, maxgeom=10_000)
+        super().__init__(model, FRAME_SIZE, FRAME_SIZE, maxgeom=10_000, quality=quality)
         self._fast = quality == "fast"
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = not self._fast
         self._table = find_table(model)
-        self._options = mujoco.MjvOption()
         # Group 0 holds robosuite's collision geometry, group 1 what is meant to be seen.
         self._options.geomgroup[:2] = (0, 1)
-        atexit.register(self.close)
 
     def paint(self, model: mujoco.MjModel, data: mujoco.MjData, camera: mujoco.MjvCamera, size: int) -> np.ndarray:
         """Draw a square picture, upright.
@@ -54,21 +47,8 @@ class Painter:
         Returns:
             (size, size, 3) uint8, RGB.
         """
-        if self._gl is None:
-            raise NoDisplayError("this painter has been closed")
-        self._gl.make_current()
-        everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(model, data, self._options, None, camera, everything, self._scene)
-        hide_unseen(self._scene, model, data, self._table, mirrors=not self._fast)
-        return picture(self._scene, self._context, size)
-
-    def close(self) -> None:
-        """Free what the graphics driver holds; harmless when repeated."""
-        atexit.unregister(self.close)
-        gl, self._gl = self._gl, None
-        if gl is None:
-            return
-        release(gl, self._context)
+        hide_unseen(self.look(model, data, camera), model, data, self._table, mirrors=not self._fast)
+        return self.draw(size, size)
 
 
 def onlooker(arms: int = 1) -> mujoco.MjvCamera:

@@ -8,6 +8,7 @@ import dto_envs  # noqa: F401
 
 pytest.importorskip("robosuite")
 
+from dto_envs.painting import QUALITIES  # noqa: E402
 from dto_envs.robomimic import NoDisplayError, rendering  # noqa: E402
 from dto_envs.robomimic.build import scene  # noqa: E402
 
@@ -21,7 +22,7 @@ def opengl():
     except NoDisplayError as error:
         pytest.skip(str(error))
     yield
-    for quality in rendering.QUALITIES:
+    for quality in QUALITIES:
         rendering.painter("Lift", quality).close()
     rendering.painter.cache_clear()
 
