@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import sys
@@ -54,11 +53,14 @@ def fixed_camera(model: mujoco.MjModel, name: str) -> mujoco.MjvCamera:
 
 def release(gl: Any, context: mujoco.MjrContext) -> None:
     """Free an OpenGL context and what MuJoCo holds in it."""
-    # At exit another library may have shut the driver down already, and then there is nothing left to free.
-    with contextlib.suppress(Exception):
+    try:
         gl.make_current()
         context.free()
         gl.free()
+    except Exception:
+        # At exit another library may have shut the driver down already. Then there is nothing left to free, and MuJoCo
+        # must not try it again, and complain, when Python deletes the context.
+        gl._context = None
 
 
 def has_screen() -> bool:
