@@ -30,6 +30,7 @@ IIWA = ("iiwa-qrnet", "iiwa-qrnet-wide", "iiwa-mlp", "iiwa-sac")
 LOADERS: Mapping[str, str] = MappingProxyType(
     {
         "diffusion": "dto_agents.diffusion.policy:load_policy",
+        "diffusion-image": "dto_agents.diffusion_image.policy:load_policy",
         "dp3": "dto_agents.dp3.policy:load_policy",
         "leto": "dto_agents.recurrent.policy:load_policy",
         "lstm-gmm": "dto_agents.recurrent.policy:load_policy",
@@ -58,7 +59,7 @@ TASK_AGENTS: Mapping[str, str] = MappingProxyType(
 PUSHING = ("expert", "miqp", *(name for name in PLANAR if not name.startswith("nn")))
 # Those that look at images, alone or with the state of the robot beside them; all others read the state.
 WATCHING = (*PLANAR, "planar-blind", "planar-other")
-WATCHING_HANDS = ("leto-image", "lstm-gmm-image")
+WATCHING_HANDS = ("diffusion-image", "leto-image", "lstm-gmm-image")
 # Agents that plan with learned dynamics, whose members are the networks; they refuse what is not an RC car.
 PLANNERS = ("rc-car-plan", "rc-car-mpc")
 # Environments whose experts are not scripted hands.

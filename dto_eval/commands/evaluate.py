@@ -29,7 +29,8 @@ class EvaluateOptions:
     """Environment id."""
     agent: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: diffog)")] = None
     """Agent. For most tasks: expert, random, hold. For RoboMimic's and Meta-World's tasks and Push-T: base (the
-    diffusion policy), leto, lstm-gmm, ibc, leto-image, lstm-gmm-image, or the diffusion policy behind a filter:
+    diffusion policy), leto, lstm-gmm, ibc, diffusion-image, leto-image, lstm-gmm-image, which see pictures, or the
+    diffusion policy behind a filter:
     clipping, penalty, projection, tracking, static-q, matrix, matrix-refine, diffog, diffog-refine, residual. For
     Meta-World's: dp3, which sees point clouds. For the RC car: rc-car-plan, rc-car-mpc, rc-car-sac. For the iiwa:
     iiwa-qrnet, iiwa-qrnet-wide, iiwa-mlp, iiwa-sac, iiwa-lqr, iiwa-optimal, iiwa-replay. For planar pushing: miqp,

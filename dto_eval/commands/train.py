@@ -22,6 +22,7 @@ class Train:
 
     agent: Literal[
         "diffusion",
+        "diffusion-image",
         "dp3",
         "leto",
         "lstm-gmm",
@@ -46,7 +47,7 @@ class Train:
         "dlm",
     ] = "diffusion"
     """What to train: a policy (diffusion, dp3, leto, lstm-gmm, ibc; -image: one that sees pictures, which
-    dto-demos draw makes), a filter, the model of an RC car that its planners use
+    dto-demos draw makes, and which are recorded of Push-T), a filter, the model of an RC car that its planners use
     (rc-car-dynamics), a policy that drives one of its manoeuvres by trial and error (rc-car-sac, without --data;
     stopped with Ctrl-C it writes the best policy so far, and cannot go on), or a controller of the iiwa (iiwa-qrnet,
     iiwa-mlp; iiwa-qrnet-wide from starts of side 2; iiwa-sac by trial and error, as rc-car-sac), or one of the

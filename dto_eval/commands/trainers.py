@@ -67,6 +67,22 @@ def train_diffusion_policy(options: Train, console: Console) -> Path:
         )
 
 
+def train_image_policy(options: Train, console: Console) -> Path:
+    """A diffusion policy on pictures from demonstrations."""
+    from dto_agents.demos.pictures import load_pictures
+    from dto_agents.diffusion_image.recipe import recipe_for
+    from dto_agents.diffusion_image.train import train_image_policy
+
+    recipe = _adapted(recipe_for(options.env), options)
+    demonstrations, episodes = _demonstrations(options)
+    assert options.data is not None
+    pictures = load_pictures(options.data, options.env, recipe.cameras)
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train_image_policy(
+            demonstrations, pictures, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
+        )
+
+
 def train_cloud_policy(options: Train, console: Console) -> Path:
     """A diffusion policy on point clouds from demonstrations."""
     from dto_agents.dp3.recipe import recipe_for
@@ -205,6 +221,7 @@ _PLANAR = ("nn", "nnm", "mdr", "cvx", "dlm")
 TRAINERS: Mapping[str, Trainer] = MappingProxyType(
     {
         "diffusion": Trainer(train_diffusion_policy, _POLICY),
+        "diffusion-image": Trainer(train_image_policy, _POLICY),
         "dp3": Trainer(train_cloud_policy, _POLICY),
         "leto": Trainer(train_recurrent_policy, _FILTER),
         "lstm-gmm": Trainer(train_recurrent_policy, _POLICY),

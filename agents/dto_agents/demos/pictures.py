@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dto_agents.demos import robomimic
+from dto_agents.demos import pusht_zarr, robomimic
 from dto_agents.demos.dataset import DemonstrationError, environment_of, task_format
 from dto_envs.registry import row
 
+PUSHT = "dto/PushT-v0"
 SUFFIX = "_image"  # of a camera's key in robomimic's files
 
 
@@ -64,21 +65,32 @@ def draw_demonstrations(
 def load_pictures(path: Path, env_id: str, cameras: tuple[str, ...]) -> list[np.ndarray]:
     """The pictures of every demonstration, in their order, each (T, cameras, H, W, 3) uint8.
 
+    Those of Push-T's recordings are the recorded ones, of the one camera ``image``.
+
     Raises:
-        DemonstrationError: some have none; names the command that draws them.
+        DemonstrationError: some have none; names the command that makes them.
     """
+    if path.is_dir():
+        return [episode.images[:, None] for episode in pusht_zarr.read_episodes(path, images=True)]  # type: ignore[index]
     pictures = []
     with robomimic.open_file(path) as file:
         for name in robomimic.demo_names(path, file):
             group = file["data"][name]["obs"]
-            missing = [camera for camera in cameras if camera + SUFFIX not in group]
+            missing = [camera for camera in cameras if _key(camera) not in group]
             if missing:
-                raise DemonstrationError(
-                    f"{path}: data/{name} has no pictures of {', '.join(missing)}; draw them with: dto-demos draw "
-                    f"{path} --out {path.with_name(path.stem + '-image.hdf5')}"
+                command = (
+                    "import the recording again with: dto-demos import --images"
+                    if env_id == PUSHT
+                    else f"draw them with: dto-demos draw {path} --out {path.with_name(path.stem + '-image.hdf5')}"
                 )
-            pictures.append(np.stack([group[camera + SUFFIX][()] for camera in cameras], axis=1))
+                raise DemonstrationError(f"{path}: data/{name} has no pictures of {', '.join(missing)}; {command}")
+            pictures.append(np.stack([group[_key(camera)][()] for camera in cameras], axis=1))
     return pictures
+
+
+def _key(camera: str) -> str:
+    """Under which a camera's pictures stand in files; the camera called ``image`` is its own key."""
+    return camera if camera == "image" else camera + SUFFIX
 
 
 def _draw_demo(env: Any, path: Path, source: Any, keys: tuple[str, ...], group: Any) -> None:

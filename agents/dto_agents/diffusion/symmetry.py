@@ -21,8 +21,7 @@ def mirror(episode: Episode, env_id: str) -> Episode:
     Raises:
         ValueError: the environment has no such symmetry.
     """
-    if env_id != PUSHT:
-        raise ValueError(f"{env_id} has no mirror symmetry to train with; only {PUSHT} has")
+    _require_symmetry(env_id)
     from dto_envs.pusht.geometry import keypoints
 
     states = episode.observations
@@ -30,6 +29,21 @@ def mirror(episode: Episode, env_id: str) -> Episode:
     layout = row(env_id).layout
     actions = (_CORNER - episode.actions[:, ::-1]).clip(layout.low, layout.high)
     return Episode(np.concatenate([_CORNER - states[:, 1::-1], points], axis=1), actions)
+
+
+def mirror_pictures(frames: np.ndarray, env_id: str) -> np.ndarray:
+    """Pictures (..., H, W, 3) of :func:`mirror`'s episode, from those of the episode: turned over the same diagonal.
+
+    Raises:
+        ValueError: the environment has no such symmetry.
+    """
+    _require_symmetry(env_id)
+    return frames[..., ::-1, ::-1, :].swapaxes(-3, -2)
+
+
+def _require_symmetry(env_id: str) -> None:
+    if env_id != PUSHT:
+        raise ValueError(f"{env_id} has no mirror symmetry to train with; only {PUSHT} has")
 
 
 def _mirrored_poses(points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Diffusion policy on camera pictures (Chi et al. 2023): recipes, network, training, policy."""

@@ -1,0 +1,170 @@
+"""Training a policy on pictures: what a diffusion policy learns from, with pictures in the place of most of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dto_agents import zoo
+from dto_agents.demos.dataset import Demonstrations
+from dto_agents.diffusion.features import features
+from dto_agents.diffusion.policy import make_scheduler
+from dto_agents.diffusion.recipe import DataDescription
+from dto_agents.diffusion.symmetry import mirror, mirror_pictures
+from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions, window_indices
+from dto_agents.diffusion_image.network import ImageDenoiser
+from dto_agents.diffusion_image.policy import KIND, describe
+from dto_agents.diffusion_image.recipe import ImageRecipe
+from dto_agents.training import Report, train_member
+from dto_envs.registry import row
+
+
+@dataclass(frozen=True)
+class ImageWindows:
+    """Training data: what was seen in every step, and which steps belong to which action sequence.
+
+    Attributes:
+        pictures: (N, cameras, H, W, 3) uint8, of every demonstrated step.
+        hands: (N, F) float32, the hand's features, normalised.
+        states: (N, F') float32, the whole state's features, normalised.
+        seen: (W, n_obs_steps) int64, the steps that a window's policy sees, oldest first.
+        actions: (W, horizon, D_a) float32 action sequences, normalised.
+        hand_range: range of the hand's features.
+        state_size: numbers of a state.
+        data: which demonstrations these are.
+    """
+
+    pictures: Tensor
+    hands: Tensor
+    states: Tensor
+    seen: Tensor
+    actions: Tensor
+    hand_range: Range
+    state_size: int
+    data: DataDescription
+
+
+def make_windows(
+    demonstrations: Demonstrations,
+    pictures: Sequence[np.ndarray],
+    recipe: ImageRecipe,
+    *,
+    episodes: int | None,
+    seed: int,
+) -> ImageWindows:
+    """Cut demonstrations and their pictures into windows.
+
+    Args:
+        demonstrations: what to imitate.
+        pictures: of every demonstration, (T, cameras, H, W, 3) uint8.
+        recipe: lengths of a window.
+        episodes: how many episodes to use, drawn by ``seed``; None for all.
+        seed: seed of that draw.
+
+    Raises:
+        ValueError: more episodes than there are, or actions beyond the layout's range by more than a rounding.
+    """
+    env_id = demonstrations.env_id
+    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
+    used = [demonstrations.episodes[index] for index in chosen]
+    shown = [pictures[index] for index in chosen]
+    data = DataDescription(chosen, sum(len(episode) for episode in used), data_sha256(used))
+    if recipe.mirror:
+        used += [mirror(episode, env_id) for episode in used]
+        shown += [mirror_pictures(frames, env_id) for frames in shown]
+    index = window_indices(
+        [len(episode) for episode in used],
+        horizon=recipe.horizon,
+        n_obs_steps=recipe.n_obs_steps,
+        n_action_steps=recipe.n_action_steps,
+    )
+    states = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
+    first, end = recipe.hand
+    whole, hands = features(states, recipe.rotations), features(states[:, first:end], recipe.hand_rotations)
+    return ImageWindows(
+        pictures=torch.from_numpy(np.concatenate(shown)),
+        hands=Range.of(hands).normalize(hands),
+        states=Range.of(whole).normalize(whole),
+        seen=torch.from_numpy(index[:, : recipe.n_obs_steps]),
+        actions=normalized_actions(used, row(env_id).layout)[torch.from_numpy(index)],
+        hand_range=Range.of(hands),
+        state_size=states.shape[1],
+        data=data,
+    )
+
+
+def noise_loss(windows: ImageWindows, recipe: ImageRecipe) -> Callable[[nn.Module], Tensor]:
+    """The loss of a batch drawn at random: mean squared error of the predicted noise, and of what is told of the state.
+
+    Every window is denoised at ``recipe.draws`` noise levels; its pictures are looked at once.
+    """
+    scheduler = make_scheduler(recipe)
+    count = recipe.batch_size * recipe.draws
+
+    def loss(network: nn.Module) -> Tensor:
+        index = torch.randint(len(windows.actions), (recipe.batch_size,))
+        seen, clean = windows.seen[index], windows.actions[index].repeat_interleave(recipe.draws, 0)
+        hands = windows.hands[seen]
+        if recipe.observation_noise > 0:
+            hands = hands + recipe.observation_noise * torch.randn(len(hands), 1, hands.shape[2])
+        noise = torch.randn_like(clean)
+        timestep = torch.randint(recipe.train_timesteps, (count,))
+        noisy = scheduler.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            predicted, told = network(noisy, timestep, windows.pictures[seen[:, -1]], hands)
+        denoising = functional.mse_loss(predicted.float(), noise)
+        return denoising + recipe.state_weight * functional.mse_loss(told.float(), windows.states[seen[:, -1]])
+
+    return loss
+
+
+def train_image_policy(
+    demonstrations: Demonstrations,
+    pictures: Sequence[np.ndarray],
+    recipe: ImageRecipe,
+    *,
+    seed: int,
+    root: Path,
+    report: Report,
+    episodes: int | None = None,
+) -> Path:
+    """Train a policy and write it to a zoo; an interrupted run of the same recipe, seed and data is continued.
+
+    Args:
+        demonstrations: what to imitate.
+        pictures: see :func:`make_windows`.
+        recipe: network and optimisation.
+        seed: seed of the weights, the batches and the choice of episodes.
+        root: the zoo's root; checkpoints go beside the result, into ``seed<k>/``.
+        report: called with finished steps and loss.
+        episodes: how many demonstrations to use; None for all.
+
+    Returns:
+        The weights file; its card lies beside it.
+
+    Raises:
+        FileExistsError: the result is already there.
+        ValueError: the data does not fit.
+        dto_agents.training.TrainingError: the checkpoints are another run's, or the loss diverged.
+    """
+    env_id = demonstrations.env_id
+    target = zoo.claim(KIND, env_id, seed, root)
+    windows = make_windows(demonstrations, pictures, recipe, episodes=episodes, seed=seed)
+    return train_member(
+        target,
+        describe(recipe, env_id, windows.state_size),
+        lambda: ImageDenoiser(recipe, row(env_id).layout.size, windows.state_size),
+        noise_loss(windows, recipe),
+        recipe=recipe,
+        data=asdict(windows.data),
+        seed=seed,
+        report=report,
+        prefix="network.",
+        tensors=windows.hand_range.tensors("hands"),
+    )
