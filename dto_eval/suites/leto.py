@@ -8,7 +8,7 @@ six people, is trained where ``--data`` brings the demonstrations, and kept in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,12 @@ from dto_eval.suites.leto_paper import BOUNDS, CELLS, METRICS, MOTION, SUCCESS
 from dto_eval.suites.leto_time import write_time
 from dto_eval.suites.page import Page
 from dto_eval.suites.runs import Done, Planned, Runs
-from dto_eval.suites.training import SEED, data_of, trained_policies
+from dto_eval.suites.training import SEED, data_of, trained_policies, weights_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EPISODES, SWEEP_EPISODES = 1500, 300
-SEEDS = (42, 142, 242)
 ENVS = {"Can": "dto/Can-v0", "Square": "dto/Square-v0"}
 TABLES = {("Can", "ph"): "4", ("Can", "mh"): "5", ("Square", "ph"): "6", ("Square", "mh"): "7"}
 ROMAN = {"4": "IV", "5": "V", "6": "VI", "7": "VII"}
@@ -90,15 +89,10 @@ def run(options: SuiteOptions) -> Path:
     return page.write()
 
 
-def seeds_for(episodes: int) -> tuple[int, ...]:
-    """Training seeds of a policy that the suite trains: the paper's three, one where a run is small."""
-    return SEEDS if episodes >= SWEEP_EPISODES else SEEDS[:1]
-
-
 def _cell(runs: Runs, options: SuiteOptions, cell: Cell, episodes: int) -> dict[str, Done]:
     """The runs of one task and data set, by method."""
     task, kind = cell
-    weights = {policy: _weights(options, ENVS[task], policy, kind, seeds_for(episodes)) for policy in POLICIES}
+    weights = {policy: weights_of(options, ENVS[task], policy, kind, episodes) for policy in POLICIES}
     done = {}
     for name, method in METHODS.items():
         root = weights[method.policy]
@@ -108,20 +102,6 @@ def _cell(runs: Runs, options: SuiteOptions, cell: Cell, episodes: int) -> dict[
         if found is not None:
             done[name] = found
     return done
-
-
-def _weights(options: SuiteOptions, env_id: str, policy: str, kind: str, seeds: Sequence[int]) -> Path | None:
-    """Where a policy's weights are: the suite's own folder, or None for ``--weights`` and those shipped."""
-    from dto_agents import zoo
-
-    if kind == "ph":
-        try:
-            zoo.list_members(policy, env_id, options.weights)
-        except zoo.MissingWeightsError:
-            pass
-        else:
-            return None
-    return trained_policies(options, env_id, policy, data_of(options, env_id, mixed=kind == "mh"), kind, seeds)
 
 
 def _introduction(episodes: int, table: Mapping[Cell, Mapping[str, Done]]) -> str:

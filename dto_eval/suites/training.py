@@ -12,6 +12,8 @@ from dto_eval.suites import SuiteOptions
 
 WEIGHTS = "weights"
 SEED = 42
+SEEDS = (42, 142, 242)
+FEW = 300  # episodes below which one training seed does
 
 
 def trained_filter(
@@ -92,6 +94,33 @@ def trained_policies(
         wanted = Train(agent=agent, env=env_id, data=data, seed=seed, out=root, **(changes or {}))  # type: ignore[arg-type]
         run(wanted, options.console)
     return root
+
+
+def weights_of(options: SuiteOptions, env_id: str, policy: str, kind: str, episodes: int) -> Path | None:
+    """Where the weights of a policy of one person's (``ph``) or six people's (``mh``) demonstrations are.
+
+    Args:
+        options: of the suite.
+        env_id: environment id.
+        policy: name of a policy that ``dto-train`` knows.
+        kind: ``ph`` or ``mh``.
+        episodes: of its run; the paper's three seeds are trained, one where there are few.
+
+    Returns:
+        None for ``--weights`` and those shipped, which go first where they are ph's; else the suite's own folder, in
+        which what is missing has been trained if there are demonstrations.
+    """
+    from dto_agents import zoo
+
+    if kind == "ph":
+        try:
+            zoo.list_members(policy, env_id, options.weights)
+        except zoo.MissingWeightsError:
+            pass
+        else:
+            return None
+    seeds = SEEDS if episodes >= FEW else SEEDS[:1]
+    return trained_policies(options, env_id, policy, data_of(options, env_id, mixed=kind == "mh"), kind, seeds)
 
 
 def data_of(options: SuiteOptions, env_id: str, *, mixed: bool | None = None) -> Path | None:

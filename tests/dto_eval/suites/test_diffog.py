@@ -7,7 +7,7 @@ import csv
 import pytest
 from fabricated import fill, make_run
 
-from dto_eval.suites import SuiteOptions, diffog, find_suite
+from dto_eval.suites import SuiteOptions, diffog, diffog_time, find_suite
 from dto_eval.suites.runs import Done, Runs
 
 SOLVES = {"base": True, "diffog": True, "clipping": False, "tracking": True}
@@ -26,7 +26,9 @@ def made_up_runs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Runs, "get", get)
     monkeypatch.setattr(diffog, "write_structure", lambda page, options: None)
-    monkeypatch.setattr(diffog, "batch_seconds", lambda env_id, agent, weights: 0.01 if agent == "base" else None)
+    monkeypatch.setattr(
+        diffog_time, "batch_seconds", lambda env_id, agent, weights, batch=25: 0.01 if agent == "base" else None
+    )
 
 
 def test_its_tables_hold_ours_beside_the_papers(tmp_path, made_up_runs):
@@ -44,9 +46,38 @@ def test_its_tables_hold_ours_beside_the_papers(tmp_path, made_up_runs):
     assert float(lost["against the base"]) < 0 and float(lost["std of differences"]) < 0.02
 
 
+def test_meta_worlds_policies_see_point_clouds_and_leto_stands_beside_diffog(tmp_path, monkeypatch):
+    asked = []
+
+    def get(self, planned):
+        asked.append(planned)
+        task = planned.env_id.removeprefix("dto/").removesuffix("-v0")
+        if task != "StickPull" or not planned.agent.endswith(("dp3", "diffog", "leto")):
+            return None
+        run = make_run(episodes=planned.episodes, agent=planned.agent, env_id=planned.env_id)
+        success = planned.agent != "leto"
+        return Done(fill(tmp_path / "made-up" / planned.agent, run, success=success))
+
+    monkeypatch.setattr(Runs, "get", get)
+    monkeypatch.setattr(diffog, "write_structure", lambda page, options: None)
+    monkeypatch.setattr(diffog_time, "batch_seconds", lambda *_, **__: None)
+    page = find_suite("diffog")(SuiteOptions(out=tmp_path / "page", episodes=8)).read_text()
+    clouds = {plan.agent: (plan.base, plan.filter) for plan in asked if "dp3" in plan.agent}
+    assert clouds["dp3"] == (None, None) and clouds["dp3-clipping"] == ("dp3", "clipping")
+    with (tmp_path / "page" / "table2.csv").open() as file:
+        seen = {row["method"]: row for row in csv.DictReader(file)}
+    assert float(seen["base policy"]["StickPull"]) == 1.0 and float(seen["penalty"]["StickPull: paper"]) == 0.7
+    with (tmp_path / "page" / "table7.csv").open() as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert float(rows["LeTO"]["StickPull"]) == 0.0 and float(rows["LeTO"]["StickPull: paper"]) == 0.2
+    assert float(rows["DiffOG, dataset training"]["StickPull"]) == 1.0
+    assert "StickPull: it comes out (+100.0 points" in page and "StickPull (clouds)" in page
+    assert "Left out: AlohaMoveStack" in page
+
+
 def test_a_batch_is_timed_only_where_its_agent_is_trained(tmp_path):
-    assert diffog.batch_seconds("dto/PushT-v0", "base", tmp_path) is None
-    seconds = diffog.batch_seconds("dto/PushT-v0", "hold")
+    assert diffog_time.batch_seconds("dto/PushT-v0", "base", tmp_path) is None
+    seconds = diffog_time.batch_seconds("dto/PushT-v0", "hold")
     assert seconds is not None and 0 <= seconds < 1
 
 

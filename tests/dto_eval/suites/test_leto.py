@@ -15,7 +15,7 @@ from dto_agents.demos.dataset import FORMATS, Demonstrations, Episode
 from dto_agents.demos.robomimic import Recording, write_demo, write_file
 from dto_agents.recurrent.recipe import recipe_for
 from dto_agents.recurrent.train import train_recurrent
-from dto_eval.suites import SuiteOptions, find_suite, leto, leto_motion, leto_time
+from dto_eval.suites import SuiteOptions, find_suite, leto, leto_motion, leto_time, training
 from dto_eval.suites.leto_paper import BOUNDS, CELLS, METRICS, MOTION, SUCCESS
 from dto_eval.suites.runs import Done, Runs
 from dto_eval.suites.training import data_of, trained_policies
@@ -116,6 +116,7 @@ def test_the_sweep_trains_every_limit(tmp_path, made_up_runs, monkeypatch):
         return tmp_path / name
 
     monkeypatch.setattr(leto, "trained_policies", train)
+    monkeypatch.setattr(training, "trained_policies", train)
     monkeypatch.setattr(leto, "write_time", lambda page, options: None)
     data = square_file(tmp_path / "Square.hdf5"), square_file(tmp_path / "mh.hdf5", ("a_operator_1", "b_operator_1"))
     find_suite("leto")(SuiteOptions(out=tmp_path / "page", episodes=400, weights=tmp_path / "none", data=data))
