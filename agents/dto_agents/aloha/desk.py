@@ -46,7 +46,7 @@ def left(view: View) -> Script:
 def _pinch(view: View) -> Script:
     """Take the bowl by its wall and lift it; it may slip away."""
     bowl = view.place("bowl")
-    facing = view.towards(LEFT, bowl, PITCH)
+    facing = view.towards(LEFT, bowl, PITCH, aside=PINCH[1])
     pinch = Pose(bowl + _turned(facing, PINCH), facing)
     yield Stroke(pinch.shifted(z=0.08), RIM_OPEN, loose=True)
     yield Stroke(pinch, RIM_OPEN, pace=0.8)
@@ -91,7 +91,7 @@ def _bring(view: View, arm: int, name: str, place: np.ndarray, opening: float, p
     """Move so that what the arm holds, wherever in the fingers it is, gets to ``place``."""
     tool = view.tool(arm)
     offset = tool.rotation.inv().apply(view.place(name) - tool.position)
-    facing = view.towards(arm, place, PITCH)
+    facing = view.towards(arm, place, PITCH, aside=-offset[1])
     return Stroke(Pose(place - facing.apply(offset), facing), opening, pace=pace)
 
 

@@ -36,7 +36,8 @@ PERFORMANCES: Mapping[str, Performance] = MappingProxyType(
         "AlohaTransferCube": Performance((cube.left, cube.right)),
         "AlohaInsertion": Performance((insertion.left, insertion.right)),
         "AlohaArrangeDesk": Performance(
-            (desk.left, desk.right), StrokeStyle(speed=0.16, turn_speed=0.6, gripping=1.0, tremor_time=0.5)
+            (desk.left, desk.right),
+            StrokeStyle(speed=0.16, turn_speed=0.6, gripping=1.0, tremor_time=0.5, aim_limit=0.006),
         ),
         "AlohaMoveStack": Performance(
             (stack.left,), StrokeStyle(speed=0.10, turn_speed=0.3, gripping=1.5, tremor=0.0005, tremor_turn=0.002)

@@ -49,7 +49,12 @@ class View:
         """Where the point between an arm's finger tips is."""
         return self._arms[arm].pose(self._joints[arm, :6])
 
-    def towards(self, arm: int, place: np.ndarray, pitch: float, roll: float = 0.0) -> Rotation:
-        """A gripper of ``arm`` that points from the arm's base to ``place`` (2 or 3,), and down by ``pitch`` rad."""
-        offset = place[:2] - self._arms[arm].base[:2]
-        return gripper(float(np.arctan2(offset[1], offset[0])), pitch, roll)
+    def towards(self, arm: int, place: np.ndarray, pitch: float, roll: float = 0.0, aside: float = 0.0) -> Rotation:
+        """A gripper that points away from the base of ``arm`` along the horizon, and down by ``pitch`` rad.
+
+        The tool is at ``place`` (2 or 3,), or ``aside`` m to the left of it, as the gripper looks. The forearm then
+        points as the gripper does; where it does not, a nearly straight wrist has to roll far for a small turn.
+        """
+        x, y = place[:2] - self._arms[arm].base[:2]
+        turned = np.arcsin(np.clip(aside / np.hypot(x, y), -1.0, 1.0))
+        return gripper(float(np.arctan2(y, x) + turned), pitch, roll)

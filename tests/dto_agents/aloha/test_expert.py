@@ -13,6 +13,7 @@ pytest.importorskip("gym_aloha")
 from dto_agents.aloha.expert import PERFORMANCES, AlohaExpert  # noqa: E402
 from dto_agents.aloha.kinematics import ArmKinematics, Pose, gripper  # noqa: E402
 from dto_agents.aloha.strokes import Hand, Stroke, StrokeStyle  # noqa: E402
+from dto_agents.aloha.view import View  # noqa: E402
 from dto_agents.catalogue import make_agent  # noqa: E402
 from dto_agents.diffusion.recipe import RECIPES  # noqa: E402
 from dto_envs.aloha.scene import TASKS  # noqa: E402
@@ -42,6 +43,20 @@ def test_out_of_reach_joints_stay_within_their_limits():
     kinematics = ArmKinematics("AlohaMoveStack", 0)
     angles = kinematics.angles(Pose(np.array([1.5, 0.5, 0.3]), gripper(0.0, 0.0)), START)
     assert (angles >= kinematics.low).all() and (angles <= kinematics.high).all()
+
+
+def test_a_hand_beside_what_it_takes_keeps_its_forearm_straight():
+    kinematics, aside = ArmKinematics("AlohaArrangeDesk", 0), 0.04
+    bowl = np.array([-0.17, 0.56, 0.04])
+    facing = View([kinematics], []).towards(0, bowl, 0.85, aside=aside)
+    ahead = facing.apply([1.0, 0.0, 0.0])[:2]
+    left = np.array([-ahead[1], ahead[0], 0.0]) / np.linalg.norm(ahead)
+    hand = Pose(bowl + aside * left, facing)
+    angles = START
+    for _ in range(3):
+        angles = kinematics.angles(hand, angles)
+    assert np.linalg.norm(kinematics.pose(angles).position - hand.position) < 2e-3
+    assert abs(angles[3]) < 0.02 and abs(angles[5]) < 0.02
 
 
 def test_a_stroke_is_straight_begins_and_ends_at_rest_and_takes_its_time():
