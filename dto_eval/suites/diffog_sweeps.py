@@ -1,4 +1,4 @@
-"""Where the suite diffog turns a knob: Figures 10 and 13, Tables VIII and X. Layers are trained where the paper does.
+"""Where the suite diffog turns a knob: Figures 10 and 13, Table X. Layers are trained where the paper does.
 
 One training seed and 300 episodes a point, as many as ``--episodes`` where that is fewer; the task is Square, whose
 demonstrations come with ``--data``.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dto_eval.suites import SuiteOptions
+from dto_eval.suites.diffog_phases import write_phases
 from dto_eval.suites.page import Page
 from dto_eval.suites.runs import Done, Planned, Runs
 from dto_eval.suites.training import data_of, trained_filter
@@ -25,12 +26,6 @@ ALPHAS = (0.0, 1.0, 4.0, 8.0, 16.0)
 BOUNDS = (0.05, 0.1, 0.2, 0.3)
 RESIDUALS = (0.01, 0.1, 1.0, 4.0, 16.0)
 VELOCITY = 0.5
-PHASES = ((0.05, 40), (0.1, 80), (0.2, 120), (0.3, None))
-# Table VIII: task -> (max, std) of the phases, success; then the same with the static bound.
-PAPER_PHASES = {
-    "Can": (((0.05, 0.013), (0.08, 0.022), (0.13, 0.034), (0.22, 0.043)), 0.98, (0.09, 0.026), 0.98),
-    "Square": (((0.05, 0.013), (0.07, 0.018), (0.09, 0.023), (0.17, 0.028)), 0.83, (0.09, 0.020), 0.87),
-}
 # Table X: method -> success, largest velocity, largest acceleration.
 PAPER_VELOCITY = {
     "base": (0.91, 0.72, 0.38),
@@ -44,8 +39,7 @@ PAPER_VELOCITY = {
 def write_sweeps(page: Page, options: SuiteOptions, runs: Runs, episodes: int) -> None:
     """Add the sections; those that need training are left out, with the reason, where there is no data."""
     whole, episodes = episodes, min(episodes, EPISODES)
-    page.heading("Table VIII: bounds that change in time")
-    _phases(page, runs, episodes, whole)
+    write_phases(page, runs, episodes, whole)
     if data_of(options, SQUARE) is None:
         page.text(
             "Figures 10 and 13 and Table X are left out: their layers are trained on Square's demonstrations, which "
@@ -121,51 +115,6 @@ def _lines(swept: Mapping[str, Sequence[Point]]) -> Figure:
         axes[1, column].set_xlabel({"alpha": "smoothing weight", "bound": "bound of the differences"}[parameter])
     axes[0, 0].legend()
     return figure
-
-
-# ---- Table VIII ----
-
-
-def _phases(page: Page, runs: Runs, episodes: int, whole: int) -> None:
-    """The static bound is the main tables' run, of ``whole`` episodes."""
-    columns = ["task", "method", *(f"P{phase}: {figure}" for phase in range(1, 5) for figure in ("max", "std"))]
-    columns += ["success", "success with 0.1", "episodes", "episodes with 0.1"]
-    rows: list[list[Any]] = []
-    for task, (published, success, _, static) in PAPER_PHASES.items():
-        rows.append([task, "DiffOG, the paper", *np.ravel(published).tolist(), success, static, None, None])
-        for method in ("diffog", "tracking"):
-            options = {"phases": [list(phase) for phase in PHASES]}
-            done = runs.get(Planned(f"dto/{task}-v0", method, episodes, options, label="phases"))
-            fixed = runs.get(Planned(f"dto/{task}-v0", method, whole))
-            if done is None or fixed is None:
-                continue
-            rates = [run.summary["success_rate"]["mean"] for run in (done, fixed)]
-            rows.append([task, method, *np.ravel(_phase_motion(done)).tolist(), *rates, done.episodes, fixed.episodes])
-    page.table(
-        "table8",
-        columns,
-        rows,
-        caption="Bounds 0.05, 0.1, 0.2, 0.3 in phases of 40 steps; layers are trained with 0.1 only. Largest "
-        "difference and standard deviation of differences within a phase, means over the episodes that reach it.",
-    )
-
-
-def _phase_motion(done: Done) -> list[tuple[float, float]]:
-    """(largest difference, standard deviation of differences) in every phase."""
-    from dto_envs.smoothness import batch_metrics
-    from dto_eval.settings import layout_of
-
-    layout = layout_of(done.run.run.protocol)
-    figures, begin = [], 0
-    for _, end in PHASES:
-        # A difference belongs to the action that it leads to, so a phase looks one action back.
-        parts = [entry.actions[max(begin - 1, 0) : end] for entry in done.run.actions.values()]
-        parts = [part for part in parts if len(part) > 2]
-        columns = batch_metrics(parts, layout) if parts else None
-        keys = ("max_difference", "std_difference")
-        figures.append((float("nan"),) * 2 if columns is None else tuple(float(columns[key].mean()) for key in keys))
-        begin = end or begin
-    return figures
 
 
 # ---- Table X ----

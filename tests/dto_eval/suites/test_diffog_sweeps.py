@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fabricated import fill, make_run
 
-from dto_eval.suites import SuiteOptions, diffog_sweeps
+from dto_eval.suites import SuiteOptions, diffog_phases, diffog_sweeps
 from dto_eval.suites.diffog_sweeps import ALPHAS, BOUNDS, RESIDUALS, SQUARE
 from dto_eval.suites.page import Page
 from dto_eval.suites.runs import Done, Runs
@@ -66,7 +66,7 @@ def test_motion_is_told_apart_by_phase():
     ramps = np.concatenate([np.arange(40) * 0.01, 0.39 + np.arange(1, 41) * 0.02])
     actions = np.repeat(ramps[:, None], 7, axis=1).astype(np.float32)
     finished = SimpleNamespace(run=run, actions={("seed1", 0): SimpleNamespace(actions=actions)})
-    first, second, third, fourth = diffog_sweeps._phase_motion(Done(finished))  # pyright: ignore[reportArgumentType]
+    first, second, third, fourth = diffog_phases._phase_motion(Done(finished))  # pyright: ignore[reportArgumentType]
     assert first == pytest.approx((0.01, 0.0), abs=1e-6) and second == pytest.approx((0.02, 0.0), abs=1e-6)
     assert np.isnan(third).all() and np.isnan(fourth).all()
     assert diffog_sweeps._largest_velocity(Done(finished)) == pytest.approx(ramps.max())  # pyright: ignore
