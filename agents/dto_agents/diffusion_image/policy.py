@@ -47,8 +47,8 @@ class ImagePolicy(DiffusionPolicy):
         """Sample one chunk per episode.
 
         Args:
-            observations: a dictionary with "state" (B, n_obs_steps, D) and, for each camera, pictures
-                (B, n_obs_steps, H, W, 3) uint8, oldest first, as environments with ``obs_type="state_image"`` give them.
+            observations: a dictionary with "state" (B, n_obs_steps, D) and every camera's pictures
+                (B, n_obs_steps, H, W, 3) uint8, oldest first, as with ``obs_type="state_image"``.
 
         Returns:
             (B, horizon - n_obs_steps + 1, D_a) float32 in environment units.

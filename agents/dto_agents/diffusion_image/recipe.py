@@ -64,6 +64,7 @@ _CAMERAS = ("agentview", "robot0_eye_in_hand")
 
 def _robomimic(env_id: str, state_size: int, steps: int) -> ImageRecipe:
     return ImageRecipe(
+        width=184,
         steps=steps,
         rotations=on_states.recipe_for(env_id).rotations,
         cameras=_CAMERAS,

@@ -1,4 +1,4 @@
-"""Training a policy on pictures: what a diffusion policy learns from, with pictures in the place of most of the state."""
+"""Training a policy on pictures: a diffusion policy's training with pictures in the place of most of the state."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 from dto_agents.demos import pictures
 from dto_agents.demos.collect import Collection, collect
 from dto_agents.demos.dataset import DemonstrationError, load_demonstrations
+from dto_agents.demos.importing import import_demonstrations
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 
@@ -70,3 +71,15 @@ def test_what_cannot_be_drawn_is_refused(collected, tmp_path):
         pictures.draw_demonstrations(collected, tmp_path / "x.hdf5", episodes=0)
     with pytest.raises(DemonstrationError, match="nothing at"):
         pictures.draw_demonstrations(tmp_path / "none.hdf5", tmp_path / "x.hdf5")
+
+
+def test_recorded_pictures_of_push_t_are_read_from_either_file(pusht_zarr, tmp_path):
+    read = pictures.load_pictures(pusht_zarr, "dto/PushT-v0", ("image",))
+    assert [picture.shape for picture in read] == [(30, 1, 96, 96, 3), (20, 1, 96, 96, 3)]
+    copy, blind = tmp_path / "with.hdf5", tmp_path / "without.hdf5"
+    import_demonstrations(pusht_zarr, lambda env_id: copy, images=True)
+    import_demonstrations(pusht_zarr, lambda env_id: blind)
+    for one, other in zip(read, pictures.load_pictures(copy, "dto/PushT-v0", ("image",)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(DemonstrationError, match="no pictures of image; import the recording again.* --images"):
+        pictures.load_pictures(blind, "dto/PushT-v0", ("image",))
