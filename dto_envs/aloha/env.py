@@ -15,6 +15,7 @@ from dto_envs.aloha.rendering import FRAME_SIZE, onlooker, open_window, painter
 from dto_envs.aloha.scene import TASKS, scene
 from dto_envs.aloha.servos import opening, servo_targets
 from dto_envs.choices import check_choice
+from dto_envs.mujoco_env import MujocoEnv
 from dto_envs.opengl import fixed_camera
 from dto_envs.painting import QUALITIES
 from dto_envs.registry import row
@@ -30,7 +31,7 @@ DIVERGED = [
 ]
 
 
-class AlohaEnv(gymnasium.Env):
+class AlohaEnv(MujocoEnv):
     """One of ALOHA's tasks: hand over a cube, insert a peg, arrange a desk, move a cup with a spoon balanced on it.
 
     An action is, for each arm, the left first, six absolute joint angles in rad (waist, shoulder, elbow, forearm roll,
@@ -92,7 +93,6 @@ class AlohaEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success
         self.render_quality = render_quality
-        self.draw_images = True
         self.action_layout = layout = row(f"dto/{task}-v0").layout
         self.metadata = {**self.metadata, "render_fps": round(1 / layout.dt)}
         self._task, self._scene, self._rules = TASKS[task], scene(task), RULES[task]
@@ -105,12 +105,12 @@ class AlohaEnv(gymnasium.Env):
         low, high = (np.array(limit, dtype=np.float32) for limit in (layout.low, layout.high))
         self._low, self._high = np.array(layout.low), np.array(layout.high)
         self.action_space = gymnasium.spaces.Box(low, high)
-        self.observation_space = self._make_observation_space()
+        self._cameras, self._image_shape = self._task.cameras, (*self._task.image_size, 3)
+        self.observation_space = self._space_of(14 * len(self._scene.arms) + 7 * len(self._scene.things))
         pictures = obs_type != "state" or render_mode == "rgb_array"
         self._painter = painter(task, render_quality) if pictures else None
         self._window = open_window(self.model, self.data, onlooker(task)) if render_mode == "human" else None
         self._score = 0.0
-        self._ready = False
 
     def get_state(self) -> np.ndarray:
         """Time, positions, velocities and servo targets, (1 + nq + nv + nu,); what ``reset`` restores."""
@@ -140,7 +140,7 @@ class AlohaEnv(gymnasium.Env):
         self._score = stage / self._rules.stages
         self._ready = True
         digest = hashlib.sha256(self.get_state().astype("<f8").tobytes()).hexdigest()
-        return self._observe(draw=True), {"init_hash": digest, **self._info(stage)}
+        return self._observe(self._state()), {"init_hash": digest, **self._info(stage)}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Move the servos' targets to ``action`` within one period.
@@ -156,36 +156,13 @@ class AlohaEnv(gymnasium.Env):
             ValueError: the action has the wrong shape or is not finite.
             gymnasium.error.ResetNeeded: no episode has begun.
         """
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise ValueError(f"an action is {self.action_layout.size} finite numbers, got {action!r}")
-        if not self._ready:
-            raise gymnasium.error.ResetNeeded("call reset before step")
+        action = self._checked(action)
         self._move(servo_targets(np.clip(action, self._low, self._high)))
         stage = self._judge.stage(self.data)
         self._score = max(self._score, stage / self._rules.stages)
         info = self._info(stage)
         ended = info["success"] and self.terminate_on_success
-        return self._observe(draw=self.draw_images), float(stage), ended, False, info
-
-    def render(self) -> np.ndarray | None:
-        """A frame (480, 640, 3) uint8 for "rgb_array"; for "human" the window shows the present state by itself.
-
-        Raises:
-            ValueError: the environment was made without a render mode.
-        """
-        if self.render_mode is None:
-            raise ValueError("nothing to render; make the environment with render_mode='rgb_array' or 'human'")
-        if self._painter is not None and self.render_mode == "rgb_array":
-            return self._painter.paint(self.data, onlooker(self.task), *FRAME_SIZE)
-        return None
-
-    def close(self) -> None:
-        """Close the window, if there is one."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
-        self._ready = False
+        return self._observe(self._state(), draw=self.draw_images), float(stage), ended, False, info
 
     def _move(self, target: np.ndarray) -> None:
         """Simulate one action: a new target every 0.02 s, on the straight line from the last one.
@@ -260,29 +237,13 @@ class AlohaEnv(gymnasium.Env):
             things += [data.qpos[address : address + 3], np.array([*xyz, w])]
         return np.concatenate([*angles, *speeds, *things])
 
-    def _make_observation_space(self) -> gymnasium.Space:
-        size = 14 * len(self._scene.arms) + 7 * len(self._scene.things)
-        state = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
-        if self.obs_type == "state":
-            return state
-        image = gymnasium.spaces.Box(0, 255, (*self._task.image_size, 3), np.uint8)
-        parts: dict[str, gymnasium.Space] = dict.fromkeys(self._task.cameras, image)
-        return gymnasium.spaces.Dict(parts | ({"state": state} if self.obs_type == "state_image" else {}))
-
-    def _observe(self, *, draw: bool) -> Any:
-        if self._window is not None:
-            self._window.sync()
-        if self.obs_type == "state":
-            return self._state()
-        observation = {name: self._image(name) if draw else self._black() for name in self._task.cameras}
-        return observation | ({"state": self._state()} if self.obs_type == "state_image" else {})
+    def _paint_frame(self) -> np.ndarray:
+        assert self._painter is not None
+        return self._painter.paint(self.data, onlooker(self.task), *FRAME_SIZE)
 
     def _image(self, camera: str) -> np.ndarray:
         assert self._painter is not None
         return self._painter.paint(self.data, fixed_camera(self.model, camera), *self._task.image_size)
-
-    def _black(self) -> np.ndarray:
-        return np.zeros((*self._task.image_size, 3), dtype=np.uint8)
 
 
 def _failures(data: mujoco.MjData) -> int:

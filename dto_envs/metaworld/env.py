@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 
@@ -13,18 +12,16 @@ from dto_envs.choices import check_choice
 from dto_envs.metaworld.clouds import CAMERA, CLOUD_SIZE, CloudCamera
 from dto_envs.metaworld.simulation import OBSERVATION_SIZE, Simulation
 from dto_envs.metaworld.tasks import TASKS
+from dto_envs.mujoco_env import MujocoEnv
 from dto_envs.opengl import fixed_camera
 from dto_envs.registry import row
-
-if TYPE_CHECKING:
-    from dto_envs.metaworld.drawing import Painter
 
 OBS_TYPES = ("state", "image", "state_image", "pointcloud")
 IMAGE_SIZE = 128
 HAND_SIZE = 4
 
 
-class MetaWorldEnv(gymnasium.Env):
+class MetaWorldEnv(MujocoEnv):
     """One of Meta-World's tasks (Yu et al. 2020): a Sawyer arm that moves its hand without turning it.
 
     PickPlaceWall lifts a puck over a wall to a point, ShelfPlace puts a block on a shelf, Disassemble takes a nut off
@@ -82,19 +79,17 @@ class MetaWorldEnv(gymnasium.Env):
         self.obs_type = obs_type
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success
-        self.draw_images = True
         self.action_layout = row(f"dto/{task}-v0").layout
         self.simulation = Simulation(task)
         self.action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
-        self.observation_space = _observation_space(obs_type)
         self._clouds = CloudCamera(self.simulation) if obs_type == "pointcloud" else None
-        self._painter: Painter | None = None
-        self._window: Any = None
+        self._image_shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
+        self._cameras = ("image",) if obs_type in ("image", "state_image") else ()
+        self.observation_space = self._make_observation_space()
         if obs_type in ("image", "state_image") or render_mode is not None:
             self._prepare_drawing()
         self._frame = np.zeros(0)
         self._succeeded = False
-        self._ready = False
 
     def get_state(self) -> np.ndarray:
         """All that the rest of the episode depends on, float64; what ``reset`` restores.
@@ -128,7 +123,8 @@ class MetaWorldEnv(gymnasium.Env):
         self._succeeded = False
         self._ready = True
         init_hash = hashlib.sha256(self.get_state().astype("<f8").tobytes()).hexdigest()
-        return self._observe(self.simulation.frame()), {"init_hash": init_hash, "success": False, "score": 0.0}
+        info = {"init_hash": init_hash, "success": False, "score": 0.0}
+        return self._observe(self._state(self.simulation.frame())), info
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Execute one action for 0.0125 s.
@@ -144,39 +140,20 @@ class MetaWorldEnv(gymnasium.Env):
             ValueError: the action has the wrong shape or is not finite.
             gymnasium.error.ResetNeeded: no episode has begun.
         """
-        action = np.asarray(action, dtype=np.float32)
-        if action.shape != (4,) or not np.isfinite(action).all():
-            raise ValueError(f"an action is 4 finite numbers in [-1, 1], got {action!r}")
-        if not self._ready:
-            raise gymnasium.error.ResetNeeded("call reset before step")
+        action = self._checked(action, np.float32)
         self.simulation.step(action)
         frame = self.simulation.frame()
         success = self.simulation.done(frame)
         self._succeeded |= success
-        observation = self._observe(frame, draw=self.draw_images)
+        observation = self._observe(self._state(frame), draw=self.draw_images)
         info = {"success": success, "score": float(self._succeeded)}
         return observation, float(success), success and self.terminate_on_success, False, info
 
-    def render(self) -> np.ndarray | None:
-        """A frame (512, 512, 3) uint8 for "rgb_array"; for "human" the window shows the present state by itself.
-
-        Raises:
-            ValueError: the environment was made without a render mode.
-        """
-        if self.render_mode is None:
-            raise ValueError("nothing to render; make the environment with render_mode='rgb_array' or 'human'")
-        if self._painter is None or self.render_mode != "rgb_array":
-            return None
+    def _paint_frame(self) -> np.ndarray:
         from dto_envs.metaworld.drawing import FRAME_SIZE, onlooker
 
+        assert self._painter is not None
         return self._painter.paint(self.simulation, onlooker(), FRAME_SIZE)
-
-    def close(self) -> None:
-        """Close the window, if there is one; the model stays for other environments of this process."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
-        self._ready = False
 
     def _prepare_drawing(self) -> None:
         from dto_envs.metaworld.drawing import open_window, painter
@@ -187,25 +164,30 @@ class MetaWorldEnv(gymnasium.Env):
             self._painter = painter(self.task)
             self._camera = fixed_camera(self.simulation.model, CAMERA)
 
-    def _observe(self, frame: np.ndarray, *, draw: bool = True) -> Any:
-        if self._window is not None:
-            self._window.sync()
+    def _state(self, frame: np.ndarray) -> np.ndarray:
         before, self._frame = self._frame if self._frame.size else frame, frame
+        goal = np.clip(self.simulation.goal, *self.simulation.task.goal_limits)
+        return np.concatenate([frame, before, goal])
+
+    def _observe(self, state: np.ndarray, *, draw: bool = True) -> Any:
+        observation = super()._observe(state, draw=draw)
         if self._clouds is not None:
             cloud = self._clouds.see() if draw else np.zeros((CLOUD_SIZE, 3), np.float32)
-            return {"pointcloud": cloud, "hand": frame[:HAND_SIZE]}
-        if self.obs_type == "image":
-            return self._image(draw)
-        goal = np.clip(self.simulation.goal, *self.simulation.task.goal_limits)
-        state = np.concatenate([frame, before, goal])
-        return {"state": state, "image": self._image(draw)} if self.obs_type == "state_image" else state
+            return {"pointcloud": cloud, "hand": state[:HAND_SIZE]}
+        return observation["image"] if self.obs_type == "image" else observation
 
-    def _image(self, draw: bool) -> np.ndarray:
-        if not draw:
-            return np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+    def _image(self, camera: str) -> np.ndarray:
         assert self._painter is not None
         # The model's cameras stand on their heads.
         return self._painter.paint(self.simulation, self._camera, IMAGE_SIZE)[::-1, ::-1].copy()
+
+    def _make_observation_space(self) -> spaces.Space:
+        if self._clouds is not None:
+            cloud = spaces.Box(-np.inf, np.inf, (CLOUD_SIZE, 3), np.float32)
+            return spaces.Dict({"pointcloud": cloud, "hand": spaces.Box(-np.inf, np.inf, (HAND_SIZE,), np.float64)})
+        if self.obs_type == "image":
+            return spaces.Box(0, 255, self._image_shape, np.uint8)
+        return self._space_of(OBSERVATION_SIZE)
 
     def _checked_state(self, options: dict[str, Any]) -> np.ndarray | None:
         if unknown := set(options) - {"state"}:
@@ -216,14 +198,3 @@ class MetaWorldEnv(gymnasium.Env):
         if state.shape != (size,) or not np.isfinite(state).all():
             raise ValueError(f"the state of {self.task} is {size} finite numbers, as get_state returns them")
         return state
-
-
-def _observation_space(obs_type: str) -> spaces.Space:
-    state = spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float64)
-    image = spaces.Box(0, 255, (IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    if obs_type == "state_image":
-        return spaces.Dict({"state": state, "image": image})
-    if obs_type == "pointcloud":
-        cloud = spaces.Box(-np.inf, np.inf, (CLOUD_SIZE, 3), np.float32)
-        return spaces.Dict({"pointcloud": cloud, "hand": spaces.Box(-np.inf, np.inf, (HAND_SIZE,), np.float64)})
-    return image if obs_type == "image" else state

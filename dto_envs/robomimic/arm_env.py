@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from dto_envs.choices import check_choice
+from dto_envs.mujoco_env import MujocoEnv
 from dto_envs.opengl import fixed_camera
 from dto_envs.painting import QUALITIES
 from dto_envs.registry import row
@@ -50,14 +51,13 @@ class Reader(Protocol):
         ...
 
 
-class ArmEnv(gymnasium.Env):
+class ArmEnv(MujocoEnv):
     """The part of an environment that does not depend on its task.
 
     A subclass says what an initial state is (:meth:`_sample`), what an action does (:meth:`_advance`), and what else
     ``info`` holds (:meth:`_details`).
 
     Attributes:
-        draw_images: while False, the images that ``step`` returns are not drawn but black.
         watched_body: name of the body whose contact force the control loop follows, or None.
     """
 
@@ -100,7 +100,6 @@ class ArmEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.terminate_on_success = terminate_on_success
         self.render_quality = render_quality
-        self.draw_images = True
         self.action_layout = row(f"dto/{task}-v0").layout
         self._scene = scene()
         self._task = self._scene.task
@@ -113,13 +112,14 @@ class ArmEnv(gymnasium.Env):
         self._control = ArmControl(model, self.data, self._scene.arms, physics_steps, watched)
         self._reader = reader(self._scene, self.data)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_layout.size,), np.float32)
-        self.observation_space = self._make_observation_space(self._reader.read().size)
+        self._cameras = self._task.cameras
+        self._image_shape = (self._task.image_size, self._task.image_size, 3)
+        self.observation_space = self._space_of(self._reader.read().size)
         pictures = obs_type != "state" or render_mode == "rgb_array"
         self._painter = painter(render_quality) if pictures else None
         self._view = onlooker(self._task.arms)
         self._window = open_window(model, self.data, self._view) if render_mode == "human" else None
         self._succeeded = False
-        self._ready = False
 
     @property
     def model(self) -> mujoco.MjModel:
@@ -176,11 +176,7 @@ class ArmEnv(gymnasium.Env):
             ValueError: the action has the wrong shape or is not finite.
             gymnasium.error.ResetNeeded: no episode has begun.
         """
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise ValueError(f"an action is {self.action_layout.size} finite numbers in [-1, 1], got {action!r}")
-        if not self._ready:
-            raise gymnasium.error.ResetNeeded("call reset before step")
+        action = self._checked(action)
         if self._size is not None:
             self._scene.use_size(self._size)
         success, state = self._advance(action)
@@ -188,25 +184,6 @@ class ArmEnv(gymnasium.Env):
         info = {"success": success, "score": float(self._succeeded), **self._details()}
         observation = self._observe(state, draw=self.draw_images)
         return observation, float(success), success and self.terminate_on_success, False, info
-
-    def render(self) -> np.ndarray | None:
-        """A frame (512, 512, 3) uint8 for "rgb_array"; for "human" the window shows the present state by itself.
-
-        Raises:
-            ValueError: the environment was made without a render mode.
-        """
-        if self.render_mode is None:
-            raise ValueError("nothing to render; make the environment with render_mode='rgb_array' or 'human'")
-        if self._painter is not None and self.render_mode == "rgb_array":
-            return self._painter.paint(self.model, self.data, self._view, FRAME_SIZE)
-        return None
-
-    def close(self) -> None:
-        """Close the window, if there is one; the simulator stays for other environments of this process."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
-        self._ready = False
 
     def _sample(self, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
         """The initial state of ``seed``, and the sampled size or None."""
@@ -220,28 +197,13 @@ class ArmEnv(gymnasium.Env):
         """What ``info`` holds besides what every environment's does."""
         return {}
 
-    def _make_observation_space(self, size: int) -> gymnasium.Space:
-        state = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
-        if self.obs_type == "state":
-            return state
-        image = gymnasium.spaces.Box(0, 255, (self._task.image_size, self._task.image_size, 3), np.uint8)
-        parts: dict[str, gymnasium.Space] = dict.fromkeys(self._task.cameras, image)
-        return gymnasium.spaces.Dict(parts | ({"state": state} if self.obs_type == "state_image" else {}))
-
-    def _observe(self, state: np.ndarray, *, draw: bool = True) -> Any:
-        if self._window is not None:
-            self._window.sync()
-        if self.obs_type == "state":
-            return state
-        observation = {name: self._image(name) if draw else self._black() for name in self._task.cameras}
-        return observation | ({"state": state} if self.obs_type == "state_image" else {})
+    def _paint_frame(self) -> np.ndarray:
+        assert self._painter is not None
+        return self._painter.paint(self.model, self.data, self._view, FRAME_SIZE)
 
     def _image(self, camera: str) -> np.ndarray:
         assert self._painter is not None
         return self._painter.paint(self.model, self.data, fixed_camera(self.model, camera), self._task.image_size)
-
-    def _black(self) -> np.ndarray:
-        return np.zeros((self._task.image_size, self._task.image_size, 3), dtype=np.uint8)
 
     def _checked_options(self, options: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The options ``state`` and ``object_size``, None where absent."""
