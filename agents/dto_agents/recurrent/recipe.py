@@ -46,7 +46,7 @@ class RecurrentRecipe:
     """
 
     head: Head = "leto"
-    hidden: int = 128
+    hidden: int = 192
     layers: int = 2
     sampling_length: int = 12
     horizon: int = 6
@@ -63,7 +63,7 @@ class RecurrentRecipe:
     crop: int = 76
     steps: int = 6_000
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     warmup_steps: int = 200
     weight_decay: float = 0.0
     ema_power: float = 0.75
