@@ -17,7 +17,7 @@ import torch
 
 from dto_envs.filters import FILTERS, boxqp, boxqp_torch, general, make_filter, reference, violation
 from dto_envs.filters.rows import difference_rows
-from dto_envs.registry import ROBOMIMIC_LAYOUT
+from dto_envs.layouts import ROBOMIMIC_LAYOUT
 
 HORIZON, DIMS, BOUND, ALPHA = 16, 6, 0.1, 1.0
 TRAJECTORY = tuple(range(DIMS))

@@ -25,7 +25,7 @@ from dto_envs.iiwa.constants import (
 )
 from dto_envs.iiwa.dynamics import goal_distance, step_cost, too_fast
 from dto_envs.iiwa.model import check_start, check_torque_limits, mujoco_model, sample_start
-from dto_envs.registry import IIWA_LAYOUT
+from dto_envs.layouts import IIWA_LAYOUT
 
 if TYPE_CHECKING:
     from dto_envs.iiwa.drawing import Stage

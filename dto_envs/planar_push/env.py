@@ -10,12 +10,12 @@ import numpy as np
 from gymnasium import spaces
 
 from dto_envs.choices import check_choice
+from dto_envs.layouts import PLANAR_FORCE_LAYOUT, PLANAR_LAYOUT
 from dto_envs.planar_push.constants import FINGERS, KEYFRAMES, SUCCESS_LOSS, VIDEO_SIZE
 from dto_envs.planar_push.observations import SCENE_SIZE, STATE_SIZE, observe_scene, observe_task
 from dto_envs.planar_push.physics import Physics, World, trajectory_loss
 from dto_envs.planar_push.tasks import Task, make_task, random_task, task_set
 from dto_envs.planar_push.video import task_video
-from dto_envs.registry import PLANAR_FORCE_LAYOUT, PLANAR_LAYOUT
 
 if TYPE_CHECKING:
     from dto_envs.planar_push.drawing import Painter, Window

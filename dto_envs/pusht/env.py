@@ -11,9 +11,9 @@ import numpy as np
 from gymnasium import spaces
 
 from dto_envs.choices import check_choice
+from dto_envs.layouts import PUSHT_LAYOUT
 from dto_envs.pusht.geometry import observe
 from dto_envs.pusht.physics import World
-from dto_envs.registry import PUSHT_LAYOUT
 
 if TYPE_CHECKING:
     from dto_envs.pusht.drawing import Painter

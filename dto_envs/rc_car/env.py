@@ -13,9 +13,9 @@ import numpy as np
 from gymnasium import spaces
 
 from dto_envs.choices import check_choice
+from dto_envs.layouts import RC_CAR_LAYOUT
 from dto_envs.rc_car.car import CONTROL_STEP
 from dto_envs.rc_car.motion import make_motion
-from dto_envs.registry import RC_CAR_LAYOUT
 
 if TYPE_CHECKING:
     from dto_envs.rc_car.drawing import Painter, Scene

@@ -106,7 +106,7 @@ def _plan(manoeuvre: str, network: CarNetwork, init: int) -> tuple[Plan, np.ndar
 
 
 def _smoothness(controls: Sequence[np.ndarray]) -> list[float]:
-    from dto_envs.registry import RC_CAR_LAYOUT
+    from dto_envs.layouts import RC_CAR_LAYOUT
     from dto_envs.smoothness import trajectory_metrics
 
     groups = [trajectory_metrics(entry, RC_CAR_LAYOUT).groups for entry in controls]

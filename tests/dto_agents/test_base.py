@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dto_agents.base import FilteredAgent
 from dto_agents.catalogue import make_action_filter
 from dto_envs.filters.phased import bounds_at, parse_phases
-from dto_envs.registry import PUSHT_LAYOUT
+from dto_envs.layouts import PUSHT_LAYOUT
 
 PAPER = ("0.05:40", "0.1:80", "0.2:120", "0.3")
 STEPS = 160

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dto_envs.actions import plain_layout
-from dto_envs.registry import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
+from dto_envs.layouts import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
 from dto_envs.smoothness import (
     DifferenceTracker,
     batch_metrics,

@@ -9,9 +9,9 @@ import numpy as np
 
 from dto_agents.rc_car.driving_agents import RaceDriver, Racing, observed_state
 from dto_agents.rc_car.dynamics import Dynamics
+from dto_envs.layouts import RC_CAR_LAYOUT
 from dto_envs.rc_car import car
 from dto_envs.rc_car.tracks import Track
-from dto_envs.registry import RC_CAR_LAYOUT
 
 BEHIND = 0.3  # m from the start line back to where the car waits
 LONGEST_LAP = 40.0  # s, after which a car is taken for stuck

@@ -14,8 +14,8 @@ import numpy as np
 from dto_agents.rc_car.costs import Controls, Cost, Obstacles, Targets, on_branch, wrap
 from dto_agents.rc_car.dynamics import Dynamics
 from dto_agents.rc_car.optimisation import Plan, Problem, descend, optimise, spread_starts
+from dto_envs.layouts import RC_CAR_LAYOUT
 from dto_envs.rc_car.scenarios import CAN_RADIUS, CAR_WIDTH, Scenario
-from dto_envs.registry import RC_CAR_LAYOUT
 
 FINAL_WEIGHTS = (40.0, 40.0, 20.0, 2.0, 2.0, 0.1)
 WAY_WEIGHTS = (5.0, 5.0, 3.0, 0.0, 0.0, 0.0)

@@ -6,7 +6,7 @@ import torch
 
 from dto_envs.filters import violation
 from dto_envs.filters.dto import DTOLayer, LearnedMatrixQ, StaticQ, TransformerQ, positive_definite
-from dto_envs.registry import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
+from dto_envs.layouts import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
 
 
 def chunk_of(layout, seed=0, batch=5, horizon=15):

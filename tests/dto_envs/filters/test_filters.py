@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dto_envs.actions import PenaltyParameters, plain_layout
 from dto_envs.filters import FILTERS, ActionFilter, InfeasibleLimitsError, make_filter, violation
-from dto_envs.registry import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
+from dto_envs.layouts import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
 
 EXACT = ("clipping", "projection", "tracking", "static-q")
 

@@ -10,7 +10,7 @@ from dto_envs.filters import InfeasibleLimitsError, general, violation
 from dto_envs.filters.dto import DTOLayer, StaticQ
 from dto_envs.filters.leto import LeTOLayer
 from dto_envs.filters.rows import PositionLimit, position_rows
-from dto_envs.registry import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
+from dto_envs.layouts import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
 
 ABOVE_TABLE = PositionLimit(matrix=((0.0, 0.0, 1.0, 0.0, 0.0, 0.0),), lower=(0.0475,), upper=(np.inf,))
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dto_envs.filters import make_filter, optimize_trajectory
-from dto_envs.registry import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
+from dto_envs.layouts import PUSHT_LAYOUT, ROBOMIMIC_LAYOUT
 
 HORIZON = 12
 MOVING = list(ROBOMIMIC_LAYOUT.trajectory)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import affinity, geometry
 
+from dto_envs.layouts import RC_CAR_LAYOUT
 from dto_envs.rc_car.car import INSTANT, SLIDING, initial_state, rollout, slip_angle
 from dto_envs.rc_car.scenarios import (
     CAN_RADIUS,
@@ -21,7 +22,6 @@ from dto_envs.rc_car.scenarios import (
     draw_start,
     errors,
 )
-from dto_envs.registry import RC_CAR_LAYOUT
 
 ROLLING_SLIP = 0.36  # rad; full lock alone is 0.33
 
