@@ -54,8 +54,9 @@ def recorded() -> tuple[Demonstrations, list[np.ndarray]]:
 
 @pytest.fixture(scope="module")
 def policy(recorded, tmp_path_factory):
+    demonstrations, pictures = recorded
     root = tmp_path_factory.mktemp("zoo")
-    train_image_policy(*recorded, TINY, seed=1, root=root, report=lambda step, loss: None)
+    train_image_policy(demonstrations, pictures, TINY, seed=1, root=root, report=lambda step, loss: None)
     return load_policy(zoo.find_member("diffusion-image", PUSHT, "seed1", root), PUSHT)
 
 
@@ -177,9 +178,11 @@ def test_what_it_cannot_see_is_refused(policy):
         policy.act({**seen, "state": seen["state"][..., :10]})
 
 
-def test_the_catalogue_gives_it_pictures_and_puts_filters_behind_it(policy, tmp_path, recorded):
+def test_the_catalogue_gives_it_pictures_and_puts_filters_behind_it(tmp_path, recorded):
     assert catalogue.observes("diffusion-image") == "state_image" and "diffusion-image" in catalogue.NAMES
-    train_image_policy(*recorded, replace(TINY, steps=1), seed=7, root=tmp_path, report=lambda step, loss: None)
+    demonstrations, pictures = recorded
+    recipe = replace(TINY, steps=1)
+    train_image_policy(demonstrations, pictures, recipe, seed=7, root=tmp_path, report=lambda step, loss: None)
     agent = catalogue.make_agent(
         "mine", PUSHT, "seed7", base="diffusion-image", filter="clipping", weights=tmp_path, options={"bound": 0.05}
     )
