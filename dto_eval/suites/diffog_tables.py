@@ -22,6 +22,7 @@ LABELS = {
     "penalty": "penalty",
     "projection": "exact projection (ours)",
     "tracking": "tracking (ours)",
+    "tracking-smooth": "tracking, alpha 6 (ours)",
     "static-q": "static Q",
     "matrix": "matrix learning",
     "matrix-refine": "matrix learning, refine",
@@ -32,6 +33,7 @@ LABELS = {
 MAIN = ("base", "diffog", "diffog-refine", "clipping", "penalty", "projection", "tracking")
 DESIGN_TASKS = ("Square", "ToolHang", "Transport")
 Q_DESIGNS = ("diffog", "diffog-refine", "static-q", "matrix", "matrix-refine", "projection", "tracking")
+SMOOTH = {"alpha": 6.0}  # with which tracking is as smooth as DiffOG on Square
 MEASURED = (": interval", ": episodes")
 
 
@@ -55,6 +57,8 @@ class Group:
 
     def planned(self, task: str, agent: str, episodes: int) -> Planned:
         """The run of a method, one of :data:`LABELS`, on a task."""
+        if agent == "tracking-smooth":
+            return Planned(f"dto/{task}-v0", "tracking", episodes, SMOOTH)
         if self.base == "diffusion":
             return Planned(f"dto/{task}-v0", agent, episodes)
         if agent == "base":
@@ -64,7 +68,7 @@ class Group:
     def agents(self, task: str) -> tuple[str, ...]:
         """The methods that are run on a task."""
         designs = self.base == "diffusion" and task in DESIGN_TASKS
-        return tuple(dict.fromkeys((*MAIN, *Q_DESIGNS))) if designs else MAIN
+        return tuple(dict.fromkeys((*MAIN, "tracking-smooth", *Q_DESIGNS))) if designs else MAIN
 
 
 GROUPS = (
@@ -130,21 +134,33 @@ def _orders(tasks: Mapping[str, Mapping[str, Done]]) -> str:
 
 def write_paired(page: Page, table: Table) -> None:
     """Add every filter against the base policy and against DiffOG, episode by episode."""
-    page.heading("Success against smoothness, paired")
-    columns = ["task", "method", "against the base", "interval", "against DiffOG", "interval", "std of differences"]
-    columns += ["mean steps", "episodes"]
-    rows = []
+    page.heading("Success and smoothness, paired")
+    columns = ["task", "method", "success: above the base", "interval", "success: above DiffOG", "interval"]
+    columns += ["std of differences", "std: above DiffOG", "interval", "mean steps", "episodes"]
+    rows, verdicts = [], []
     for task, done in every(table):
-        for agent in MAIN[1:]:
+        for agent in (*MAIN[1:], "tracking-smooth"):
             if agent not in done or "base" not in done:
                 continue
-            cells: list[Any] = [task, LABELS[agent]]
-            for other in ("base", "diffog"):
-                gain = _gain(done[other], done[agent]) if other in done and other != agent else None
-                cells += [None, None] if gain is None else [gain["mean"], _interval(gain)]
+            cells: list[Any] = [task, LABELS[agent], *_figures(_gain(done["base"], done[agent]))]
+            compared = "diffog" in done and agent != "diffog"
+            gain = _gain(done["diffog"], done[agent]) if compared else None
+            rougher = _gain(done["diffog"], done[agent], "std_difference") if compared else None
             summary = done[agent].summary
-            rows.append([*cells, summary["std_difference"]["mean"], summary["steps"]["mean"], done[agent].episodes])
+            cells += [*_figures(gain), summary["std_difference"]["mean"], *_figures(rougher)]
+            rows.append([*cells, summary["steps"]["mean"], done[agent].episodes])
+            if gain and rougher and agent.startswith(("tracking", "projection")) and gain["lo"] > 0 >= rougher["lo"]:
+                verdicts.append(
+                    f"{task}: {LABELS[agent]} solves {100 * gain['mean']:.1f} points {_points(gain)} more than DiffOG; "
+                    f"its standard deviation of differences is {rougher['mean']:+.4f} {_interval(rougher, 4)} from it."
+                )
     page.table("paired", columns, rows, digits=4, caption="Differences of success (Push-T: score), paired by episode.")
+    found = verdicts or ["None is found here."]
+    page.text(" ".join(["Filters that solve more than DiffOG and are not rougher, by paired intervals:", *found]))
+
+
+def _figures(gain: Mapping[str, float] | None) -> list[Any]:
+    return [None, None] if gain is None else [gain["mean"], _interval(gain)]
 
 
 def write_motion(page: Page, table: Table) -> None:
@@ -234,17 +250,17 @@ def _leads(leto: Mapping[str, Done], filtered: Mapping[str, Mapping[str, Done]])
     return " ".join(["The paper finds DiffOG above LeTO on every task.", *lines])
 
 
-def _gain(first: Done, second: Done) -> dict[str, float]:
-    """``second - first``, paired, of the figure that leads the task's board."""
+def _gain(first: Done, second: Done, name: str | None = None) -> dict[str, float]:
+    """``second - first``, paired, of a figure; of the one that leads the task's board by default."""
     from dto_envs.registry import row
     from dto_eval.comparison import compare_runs
 
-    name = "score" if row(first.run.run.protocol.env_id).headline == "score" else "success_rate"
+    name = name or ("score" if row(first.run.run.protocol.env_id).headline == "score" else "success_rate")
     return compare_runs(first.run, second.run).differences[name].as_dict()
 
 
-def _interval(figure: Mapping[str, float]) -> str:
-    return f"[{figure['lo']:.3f}, {figure['hi']:.3f}]"
+def _interval(figure: Mapping[str, float], digits: int = 3) -> str:
+    return f"[{figure['lo']:.{digits}f}, {figure['hi']:.{digits}f}]"
 
 
 def _points(figure: Mapping[str, float]) -> str:

@@ -8,6 +8,8 @@ import pytest
 from fabricated import fill, make_run
 
 from dto_eval.suites import SuiteOptions, diffog, diffog_time, find_suite
+from dto_eval.suites.diffog_tables import Group, write_paired
+from dto_eval.suites.page import Page
 from dto_eval.suites.runs import Done, Runs
 
 SOLVES = {"base": True, "diffog": True, "clipping": False, "tracking": True}
@@ -43,7 +45,22 @@ def test_its_tables_hold_ours_beside_the_papers(tmp_path, made_up_runs):
     assert rows["penalty"]["PushT"] == "" and rows["tracking (ours)"]["PushT: paper"] == ""
     with (tmp_path / "page" / "paired.csv").open() as file:
         lost = next(row for row in csv.DictReader(file) if row["method"] == "clipping")
-    assert float(lost["against the base"]) < 0 and float(lost["std of differences"]) < 0.02
+    assert float(lost["success: above the base"]) < 0 and float(lost["std of differences"]) < 0.02
+    assert "not rougher, by paired intervals: None is found here." in page, "tracking solves as much as DiffOG"
+
+
+def test_a_filter_that_solves_more_than_diffog_and_is_not_rougher_is_named(tmp_path):
+    def made_up(agent, success, scale):
+        run = make_run(episodes=8, agent=agent)
+        return Done(fill(tmp_path / agent, run, success=success, scale=scale))
+
+    done = {"base": made_up("base", True, 0.04), "diffog": made_up("diffog", False, 0.01)}
+    done |= {"tracking": made_up("tracking", True, 0.01), "projection": made_up("projection", True, 0.03)}
+    page = Page("paired", tmp_path / "page")
+    write_paired(page, {Group("table1", "Table I: success", ("PushT",)): {"PushT": done}})
+    text = page.write().read_text()
+    assert "PushT: tracking (ours) solves" in text
+    assert "projection (ours) solves" not in text, "it is rougher"
 
 
 def test_meta_worlds_policies_see_point_clouds_and_leto_stands_beside_diffog(tmp_path, monkeypatch):
