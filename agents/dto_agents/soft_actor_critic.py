@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from dto_agents.actor import Policy
+from dto_agents.recipes import check_counts
 from dto_agents.training import Report
 from dto_envs.registry import require
 
@@ -53,9 +54,7 @@ class SacRecipe:
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
-        for name in ("steps", "environments", "updates", "width", "depth", "batch_size", "lookahead", "tests"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "steps", "environments", "updates", "width", "depth", "batch_size", "lookahead", "tests")
 
 
 class Tested(Protocol):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from dto_agents.recipes import check_counts
+
 
 @dataclass(frozen=True)
 class FilterRecipe:
@@ -64,9 +66,7 @@ class FilterRecipe:
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
-        for name in ("samples", "observations", "width", "heads", "layers", "feedforward", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "samples", "observations", "width", "heads", "layers", "feedforward", "steps", "batch_size")
         if self.width % self.heads:
             raise ValueError(f"a width of {self.width} cannot be split into {self.heads} heads")
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from dto_agents.recipes import check_counts
+
 
 @dataclass(frozen=True)
 class DiffusionRecipe:
@@ -58,9 +60,7 @@ class DiffusionRecipe:
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         object.__setattr__(self, "rotations", tuple(self.rotations))
-        for name in ("width", "blocks", "n_obs_steps", "n_action_steps", "inference_steps", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "width", "blocks", "n_obs_steps", "n_action_steps", "inference_steps", "steps", "batch_size")
         if self.horizon < self.n_obs_steps - 1 + self.n_action_steps:
             raise ValueError(
                 f"a horizon of {self.horizon} is too short for {self.n_obs_steps} observations and "

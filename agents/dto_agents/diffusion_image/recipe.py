@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from dto_agents.diffusion import recipe as on_states
 from dto_agents.diffusion.recipe import DiffusionRecipe
+from dto_agents.recipes import check_counts
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,7 @@ class ImageRecipe(DiffusionRecipe):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.cameras or not 0 <= self.hand[0] < self.hand[1]:
             raise ValueError(f"cameras and hand must name something, not {self.cameras} and {self.hand}")
-        for name in ("keypoints", "code", "draws", "crop"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "keypoints", "code", "draws", "crop")
         if self.crop % 4:
             raise ValueError(f"crop must be a multiple of 4, not {self.crop}")
 

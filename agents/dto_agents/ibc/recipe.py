@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dto_agents.diffusion import recipe as diffusion_recipe
+from dto_agents.recipes import check_counts
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,8 @@ class IbcRecipe:
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         object.__setattr__(self, "rotations", tuple(self.rotations))
-        for name in ("width", "n_obs_steps", "horizon", "n_action_steps", "counter_examples", "samples", "iterations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "width", "n_obs_steps", "horizon", "n_action_steps")
+        check_counts(self, "counter_examples", "samples", "iterations", "steps", "batch_size")
         if self.n_action_steps > self.horizon:
             raise ValueError(f"{self.n_action_steps} actions cannot be executed of {self.horizon}")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dto_agents.rc_car.preparing import Windows, mirrored
+from dto_agents.recipes import check_counts
 from dto_envs.rc_car.learned import CarNetwork
 
 Report = Callable[[int, float], None]  # called with the number of finished optimiser steps and the last loss
@@ -60,9 +61,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
-        for name in ("depth", "width", "actions", "steps", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "depth", "width", "actions", "steps", "epochs", "batch_size")
         for name in ("epsilon", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from dto_agents.diffusion import recipe as diffusion_recipe
+from dto_agents.recipes import check_counts
 
 Head = Literal["leto", "linear", "gmm"]
 
@@ -74,9 +75,7 @@ class RecurrentRecipe:
         """Refuse recipes that cannot be trained."""
         object.__setattr__(self, "rotations", tuple(self.rotations))
         object.__setattr__(self, "cameras", tuple(self.cameras))
-        for name in ("hidden", "layers", "sampling_length", "horizon", "modes", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "hidden", "layers", "sampling_length", "horizon", "modes", "steps", "batch_size")
 
 
 HAND = 9  # numbers of a state that belong to one hand: position, quaternion, fingers
