@@ -59,12 +59,7 @@ def train_diffusion_policy(options: Train, console: Console) -> Path:
     from dto_agents.diffusion.recipe import recipe_for
     from dto_agents.diffusion.train import train_diffusion
 
-    recipe = _adapted(recipe_for(options.env), options)
-    demonstrations, episodes = _demonstrations(options)
-    with reporting(_title(options), recipe.steps, console) as report:
-        return train_diffusion(
-            demonstrations, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
-        )
+    return _train(train_diffusion, recipe_for(options.env), options, console, **_demonstrations(options))
 
 
 def train_image_policy(options: Train, console: Console) -> Path:
@@ -73,14 +68,9 @@ def train_image_policy(options: Train, console: Console) -> Path:
     from dto_agents.diffusion_image.recipe import recipe_for
     from dto_agents.diffusion_image.train import train_image_policy
 
-    recipe = _adapted(recipe_for(options.env), options)
-    demonstrations, episodes = _demonstrations(options)
-    assert options.data is not None
-    pictures = load_pictures(options.data, options.env, recipe.cameras)
-    with reporting(_title(options), recipe.steps, console) as report:
-        return train_image_policy(
-            demonstrations, pictures, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
-        )
+    recipe, demonstrations = recipe_for(options.env), _demonstrations(options)
+    pictures = load_pictures(_data(options), options.env, recipe.cameras)
+    return _train(train_image_policy, recipe, options, console, **demonstrations, pictures=pictures)
 
 
 def train_cloud_policy(options: Train, console: Console) -> Path:
@@ -88,13 +78,8 @@ def train_cloud_policy(options: Train, console: Console) -> Path:
     from dto_agents.dp3.recipe import recipe_for
     from dto_agents.dp3.train import train_cloud_policy
 
-    recipe = _adapted(recipe_for(options.env), options)
-    demonstrations, episodes = _demonstrations(options)
-    assert options.data is not None
-    with reporting(_title(options), recipe.steps, console) as report:
-        return train_cloud_policy(
-            demonstrations, options.data, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes
-        )
+    recipe, demonstrations = recipe_for(options.env), _demonstrations(options)
+    return _train(train_cloud_policy, recipe, options, console, **demonstrations, path=_data(options))
 
 
 def train_recurrent_policy(options: Train, console: Console) -> Path:
@@ -103,21 +88,9 @@ def train_recurrent_policy(options: Train, console: Console) -> Path:
     from dto_agents.recurrent.recipe import recipe_for
     from dto_agents.recurrent.train import train_recurrent
 
-    recipe = _adapted(recipe_for(options.agent, options.env), options)
-    demonstrations, episodes = _demonstrations(options)
-    assert options.data is not None
-    pictures = load_pictures(options.data, options.env, recipe.cameras) if recipe.cameras else None
-    with reporting(_title(options), recipe.steps, console) as report:
-        return train_recurrent(
-            options.agent,
-            demonstrations,
-            recipe,
-            seed=options.seed,
-            root=options.out,
-            report=report,
-            episodes=episodes,
-            pictures=pictures,
-        )
+    recipe, demonstrations = recipe_for(options.agent, options.env), _demonstrations(options)
+    pictures = load_pictures(_data(options), options.env, recipe.cameras) if recipe.cameras else None
+    return _train(train_recurrent, recipe, options, console, agent=options.agent, **demonstrations, pictures=pictures)
 
 
 def train_implicit_policy(options: Train, console: Console) -> Path:
@@ -125,10 +98,7 @@ def train_implicit_policy(options: Train, console: Console) -> Path:
     from dto_agents.ibc.recipe import recipe_for
     from dto_agents.ibc.train import train_ibc
 
-    recipe = _adapted(recipe_for(options.env), options)
-    demonstrations, episodes = _demonstrations(options)
-    with reporting(_title(options), recipe.steps, console) as report:
-        return train_ibc(demonstrations, recipe, seed=options.seed, root=options.out, report=report, episodes=episodes)
+    return _train(train_ibc, recipe_for(options.env), options, console, **_demonstrations(options))
 
 
 def train_action_filter(options: Train, console: Console) -> Path:
@@ -136,19 +106,8 @@ def train_action_filter(options: Train, console: Console) -> Path:
     from dto_agents.diffog.recipe import recipe_for
     from dto_agents.diffog.train import train_filter
 
-    recipe = _adapted(recipe_for(options.agent, options.env), options)
-    demonstrations, episodes = _demonstrations(options)
-    with reporting(_title(options), recipe.steps, console) as report:
-        return train_filter(
-            options.agent,
-            demonstrations,
-            recipe,
-            seed=options.seed,
-            root=options.out,
-            base_root=options.base,
-            report=report,
-            episodes=episodes,
-        )
+    recipe, demonstrations = recipe_for(options.agent, options.env), _demonstrations(options)
+    return _train(train_filter, recipe, options, console, agent=options.agent, **demonstrations, base_root=options.base)
 
 
 def train_car_dynamics(options: Train, console: Console) -> Path:
@@ -156,9 +115,8 @@ def train_car_dynamics(options: Train, console: Console) -> Path:
     from dto_agents.rc_car.networks import RECIPES, train_on_recording
 
     car = options.car or "simulated"
-    assert options.data is not None
     return train_on_recording(
-        options.data,
+        _data(options),
         car,
         seed=options.seed,
         root=options.out,
@@ -171,9 +129,7 @@ def train_car_driver(options: Train, console: Console) -> Path:
     """A soft actor-critic driver of the RC car, by trial and error."""
     from dto_agents.rc_car.sac_training import recipe_for, train_sac
 
-    recipe = _adapted(recipe_for(options.env), options)
-    with reporting(_title(options), recipe.steps, console) as report:
-        return train_sac(options.env, recipe, seed=options.seed, root=options.out, report=report)
+    return _train(train_sac, recipe_for(options.env), options, console, env_id=options.env)
 
 
 def train_arm_controller(options: Train, console: Console) -> Path:
@@ -185,9 +141,8 @@ def train_arm_controller(options: Train, console: Console) -> Path:
     recipe = recipe_for(options.agent)
     training = _adapted(recipe.sampling.training, options)
     recipe = replace(recipe, sampling=replace(recipe.sampling, training=training))
-    assert options.data is not None
     return train_member(
-        options.agent, options.data, seed=options.seed, root=options.out, recipe=recipe, report=console.print
+        options.agent, _data(options), seed=options.seed, root=options.out, recipe=recipe, report=console.print
     )
 
 
@@ -197,9 +152,7 @@ def train_model_free_arm(options: Train, console: Console) -> Path:
     from dto_agents.iiwa.sac_training import RECIPE, train_sac
 
     _require_env(options, ENV_ID)
-    recipe = _adapted(RECIPE, options)
-    with reporting(_title(options), recipe.steps, console) as report:
-        return train_sac(recipe, seed=options.seed, root=options.out, report=report)
+    return _train(train_sac, RECIPE, options, console)
 
 
 def train_planar_network(options: Train, console: Console) -> Path:
@@ -208,9 +161,8 @@ def train_planar_network(options: Train, console: Console) -> Path:
 
     _require_env(options, ENV_ID)
     recipe = Recipe(steps=options.steps or Recipe.steps, extra=options.episodes or 0)
-    assert options.data is not None
     with reporting(_title(options), recipe.steps * len(stages(options.agent)), console) as report:
-        return train_network(options.agent, options.data, recipe, seed=options.seed, root=options.out, report=report)
+        return train_network(options.agent, _data(options), recipe, seed=options.seed, root=options.out, report=report)
 
 
 _POLICY = ("data", "steps", "episodes")
@@ -258,6 +210,13 @@ def evaluated_as(options: Train) -> tuple[str, str]:
     return TRAINERS[options.agent].evaluated or trained_as
 
 
+def _train(train: Callable[..., Path], recipe: Any, options: Train, console: Console, **arguments: Any) -> Path:
+    """Call a training function, with a recipe that the options change and with its progress on the console."""
+    recipe = _adapted(recipe, options)
+    with reporting(_title(options), recipe.steps, console) as report:
+        return train(recipe=recipe, seed=options.seed, root=options.out, report=report, **arguments)
+
+
 def _title(options: Train) -> str:
     return f"{options.agent} {options.env} seed {options.seed}"
 
@@ -282,21 +241,25 @@ def _planar_plans(options: Train) -> Demonstrations:
             f"{options.agent} learns from states, of which {options.env} has no demonstrations; "
             f"choose from {', '.join(_PLANAR)}, matrix, diffog"
         )
-    assert options.data is not None
-    known = dataset.sets_of(options.data)
+    path = _data(options)
+    known = dataset.sets_of(path)
     used = [name for name in ("train", "fine-tune", dataset.EXTRA_SET) if name in known]
-    return dataset.demonstrations(example for name in used for example in dataset.read(options.data, name))
+    return dataset.demonstrations(example for name in used for example in dataset.read(path, name))
 
 
-def _demonstrations(options: Train) -> tuple[Demonstrations, int | None]:
-    """The demonstrations, and how many of them to use; None for all."""
+def _demonstrations(options: Train) -> dict[str, Any]:
+    """``demonstrations``, and in ``episodes`` how many of them to use; None for all."""
     from dto_agents.demos.dataset import load_demonstrations
 
-    assert options.data is not None
     if options.env == _PLANAR_ENV:
-        return _planar_plans(options), options.episodes
-    demonstrations = load_demonstrations(options.data, options.env)
+        return {"demonstrations": _planar_plans(options), "episodes": options.episodes}
+    demonstrations = load_demonstrations(_data(options), options.env)
     default = DEFAULT_EPISODES.get(options.env)
     if options.episodes is None and default is not None:
-        return demonstrations, min(default, len(demonstrations.episodes))
-    return demonstrations, options.episodes
+        return {"demonstrations": demonstrations, "episodes": min(default, len(demonstrations.episodes))}
+    return {"demonstrations": demonstrations, "episodes": options.episodes}
+
+
+def _data(options: Train) -> Path:
+    assert options.data is not None  # else Trainer.check would have refused it
+    return options.data
