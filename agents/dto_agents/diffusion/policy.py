@@ -41,6 +41,13 @@ def make_scheduler(recipe: DiffusionRecipe) -> DDIMScheduler:
     return scheduler
 
 
+def add_noise(clean: Tensor, scheduler: DDIMScheduler) -> tuple[Tensor, Tensor, Tensor]:
+    """Training's question: action sequences (B, ...) at levels of noise drawn at random, the levels, and the noise."""
+    noise = torch.randn_like(clean)
+    timestep = torch.randint(int(scheduler.config["num_train_timesteps"]), (len(clean),))
+    return scheduler.add_noise(clean, noise, timestep), timestep, noise  # type: ignore[arg-type]
+
+
 class DiffusionPolicy:
     """Samples an action sequence from noise, conditioned on the last observations (Chi et al. 2023).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
@@ -111,18 +111,3 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
 def recipe_for(env_id: str) -> DiffusionRecipe:
     """The recipe of ``env_id``; environments without one of their own get the default."""
     return RECIPES.get(env_id, DiffusionRecipe())
-
-
-@dataclass(frozen=True)
-class DataDescription:
-    """Which demonstrations a policy was trained on.
-
-    Attributes:
-        episodes: indices of the episodes used, in the order of the file.
-        steps: number of time steps in them.
-        sha256: hash of their observations and actions, see :func:`dto_agents.diffusion.windows.data_sha256`.
-    """
-
-    episodes: tuple[int, ...] = field(default=())
-    steps: int = 0
-    sha256: str = ""

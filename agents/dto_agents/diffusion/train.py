@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,10 +13,10 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features
-from dto_agents.diffusion.policy import KIND, describe, make_denoiser, make_scheduler
-from dto_agents.diffusion.recipe import DataDescription, DiffusionRecipe
+from dto_agents.diffusion.policy import KIND, add_noise, describe, make_denoiser, make_scheduler
+from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
-from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions, window_indices
+from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
 from dto_agents.training import Report, train_member
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
@@ -55,22 +54,15 @@ def make_windows(
     Raises:
         ValueError: more episodes than there are, or actions beyond the layout's range by more than a rounding.
     """
-    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
-    used = [demonstrations.episodes[index] for index in chosen]
-    data = DataDescription(chosen, sum(len(episode) for episode in used), data_sha256(used))
+    used, data = chosen(demonstrations, episodes, seed)
     if recipe.mirror:
         used += [mirror(episode, demonstrations.env_id) for episode in used]
-    observations = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
+    observations = all_states(used)
     actions = normalized_actions(used, layout)
-    index = window_indices(
-        [len(episode) for episode in used],
-        horizon=recipe.horizon,
-        n_obs_steps=recipe.n_obs_steps,
-        n_action_steps=recipe.n_action_steps,
-    )
+    index = windows_of(used, recipe)
     return Windows(
-        states=observations[torch.from_numpy(index[:, : recipe.n_obs_steps])],
-        actions=actions[torch.from_numpy(index)],
+        states=observations[index[:, : recipe.n_obs_steps]],
+        actions=actions[index],
         observed=Range.of(features(observations, recipe.rotations)),
         data=data,
     )
@@ -88,9 +80,7 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
         if recipe.observation_noise > 0:
             offset = torch.randn(recipe.batch_size, shown.shape[-1]).repeat(1, recipe.n_obs_steps)
             condition = condition + recipe.observation_noise * offset
-        noise = torch.randn_like(clean)
-        timestep = torch.randint(recipe.train_timesteps, (recipe.batch_size,))
-        noisy = scheduler.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
+        noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             predicted = denoiser(noisy, timestep, condition)
         return functional.mse_loss(predicted.float(), noise)

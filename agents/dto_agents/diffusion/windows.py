@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dto_agents.demos.dataset import Episode
+from dto_agents.demos.dataset import Demonstrations, Episode
+from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_envs.actions import ActionLayout
 
 
@@ -47,6 +48,21 @@ class Range:
         return ((observations.double() - centre) / half).float()
 
 
+@dataclass(frozen=True)
+class DataDescription:
+    """Which demonstrations a policy was trained on.
+
+    Attributes:
+        episodes: indices of the episodes used, in the order of the file.
+        steps: number of time steps in them.
+        sha256: hash of their observations and actions, see :func:`data_sha256`.
+    """
+
+    episodes: tuple[int, ...] = field(default=())
+    steps: int = 0
+    sha256: str = ""
+
+
 def window_indices(lengths: Sequence[int], *, horizon: int, n_obs_steps: int, n_action_steps: int) -> np.ndarray:
     """Indices of every window into the concatenated episodes.
 
@@ -72,6 +88,19 @@ def window_indices(lengths: Sequence[int], *, horizon: int, n_obs_steps: int, n_
     return np.concatenate(windows)
 
 
+def windows_of(episodes: Sequence[Episode], recipe: DiffusionRecipe) -> Tensor:
+    """:func:`window_indices` of episodes in the lengths of a recipe; the observations lead each window."""
+    lengths = [len(episode) for episode in episodes]
+    return torch.from_numpy(
+        window_indices(
+            lengths,
+            horizon=recipe.horizon,
+            n_obs_steps=recipe.n_obs_steps,
+            n_action_steps=recipe.n_action_steps,
+        )
+    )
+
+
 def choose_episodes(available: int, wanted: int | None, seed: int) -> tuple[int, ...]:
     """Choose which demonstrations to train on: all, or ``wanted`` of them drawn by ``seed``; sorted indices.
 
@@ -86,6 +115,18 @@ def choose_episodes(available: int, wanted: int | None, seed: int) -> tuple[int,
         )
     drawn = np.random.default_rng(seed).permutation(available)[:wanted]
     return tuple(sorted(int(index) for index in drawn))
+
+
+def chosen(demonstrations: Demonstrations, wanted: int | None, seed: int) -> tuple[list[Episode], DataDescription]:
+    """The episodes that :func:`choose_episodes` chooses, and which they are."""
+    indices = choose_episodes(len(demonstrations.episodes), wanted, seed)
+    used = [demonstrations.episodes[index] for index in indices]
+    return used, DataDescription(indices, sum(map(len, used)), data_sha256(used))
+
+
+def all_states(episodes: Sequence[Episode]) -> Tensor:
+    """The state observations of the episodes, one after the other; (N, D) float64, in the environment's units."""
+    return torch.from_numpy(np.concatenate([episode.observations for episode in episodes]).astype(np.float64))
 
 
 def normalized_actions(episodes: Sequence[Episode], layout: ActionLayout) -> Tensor:

@@ -14,10 +14,9 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features
-from dto_agents.diffusion.policy import make_scheduler
-from dto_agents.diffusion.recipe import DataDescription
+from dto_agents.diffusion.policy import add_noise, make_scheduler
 from dto_agents.diffusion.symmetry import mirror, mirror_pictures
-from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions, window_indices
+from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
 from dto_agents.diffusion_image.network import ImageDenoiser
 from dto_agents.diffusion_image.policy import KIND, describe
 from dto_agents.diffusion_image.recipe import ImageRecipe
@@ -71,28 +70,21 @@ def make_windows(
         ValueError: more episodes than there are, or actions beyond the layout's range by more than a rounding.
     """
     env_id = demonstrations.env_id
-    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
-    used = [demonstrations.episodes[index] for index in chosen]
-    shown = [pictures[index] for index in chosen]
-    data = DataDescription(chosen, sum(len(episode) for episode in used), data_sha256(used))
+    used, data = chosen(demonstrations, episodes, seed)
+    shown = [pictures[index] for index in data.episodes]
     if recipe.mirror:
         used += [mirror(episode, env_id) for episode in used]
         shown += [mirror_pictures(frames, env_id) for frames in shown]
-    index = window_indices(
-        [len(episode) for episode in used],
-        horizon=recipe.horizon,
-        n_obs_steps=recipe.n_obs_steps,
-        n_action_steps=recipe.n_action_steps,
-    )
-    states = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
+    index = windows_of(used, recipe)
+    states = all_states(used)
     first, end = recipe.hand
     whole, hands = features(states, recipe.rotations), features(states[:, first:end], recipe.hand_rotations)
     return ImageWindows(
         pictures=torch.from_numpy(np.concatenate(shown)),
         hands=Range.of(hands).normalize(hands),
         states=Range.of(whole).normalize(whole),
-        seen=torch.from_numpy(index[:, : recipe.n_obs_steps]),
-        actions=normalized_actions(used, row(env_id).layout)[torch.from_numpy(index)],
+        seen=index[:, : recipe.n_obs_steps],
+        actions=normalized_actions(used, row(env_id).layout)[index],
         hand_range=Range.of(hands),
         state_size=states.shape[1],
         data=data,
@@ -105,7 +97,6 @@ def noise_loss(windows: ImageWindows, recipe: ImageRecipe) -> Callable[[nn.Modul
     Every window is denoised at ``recipe.draws`` noise levels; its pictures are looked at once.
     """
     scheduler = make_scheduler(recipe)
-    count = recipe.batch_size * recipe.draws
 
     def loss(network: nn.Module) -> Tensor:
         index = torch.randint(len(windows.actions), (recipe.batch_size,))
@@ -113,9 +104,7 @@ def noise_loss(windows: ImageWindows, recipe: ImageRecipe) -> Callable[[nn.Modul
         hands = windows.hands[seen]
         if recipe.observation_noise > 0:
             hands = hands + recipe.observation_noise * torch.randn(len(hands), 1, hands.shape[2])
-        noise = torch.randn_like(clean)
-        timestep = torch.randint(recipe.train_timesteps, (count,))
-        noisy = scheduler.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
+        noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             predicted, told = network(noisy, timestep, windows.pictures[seen[:, -1]], hands)
         denoising = functional.mse_loss(predicted.float(), noise)

@@ -14,9 +14,8 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.demos.robomimic import demo_names, open_file
-from dto_agents.diffusion.policy import make_scheduler
-from dto_agents.diffusion.recipe import DataDescription
-from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions, window_indices
+from dto_agents.diffusion.policy import add_noise, make_scheduler
+from dto_agents.diffusion.windows import DataDescription, Range, chosen, normalized_actions, windows_of
 from dto_agents.dp3.network import CloudDenoiser
 from dto_agents.dp3.policy import KIND, describe
 from dto_agents.dp3.recipe import CloudRecipe
@@ -63,24 +62,18 @@ def make_windows(
         ValueError: the environment shows no clouds, the file holds no states, or more episodes than there are.
     """
     env_id = demonstrations.env_id
-    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
-    used = [demonstrations.episodes[index] for index in chosen]
-    clouds, hands = look_again(env_id, read_states(path, chosen), recipe.points)
-    index = window_indices(
-        [len(episode) for episode in used],
-        horizon=recipe.horizon,
-        n_obs_steps=recipe.n_obs_steps,
-        n_action_steps=recipe.n_action_steps,
-    )
+    used, data = chosen(demonstrations, episodes, seed)
+    clouds, hands = look_again(env_id, read_states(path, data.episodes), recipe.points)
+    index = windows_of(used, recipe)
     places, hand_range = Range.of(clouds.reshape(-1, 3).double()), Range.of(hands)
     return CloudWindows(
         clouds=places.normalize(clouds),
         hands=hand_range.normalize(hands),
-        seen=torch.from_numpy(index[:, : recipe.n_obs_steps]),
-        actions=normalized_actions(used, row(env_id).layout)[torch.from_numpy(index)],
+        seen=index[:, : recipe.n_obs_steps],
+        actions=normalized_actions(used, row(env_id).layout)[index],
         places=places,
         hand_range=hand_range,
-        data=DataDescription(chosen, sum(len(episode) for episode in used), data_sha256(used)),
+        data=data,
     )
 
 
@@ -119,9 +112,7 @@ def noise_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Modul
         clean, seen = windows.actions[index], windows.seen[index]
         clouds, hands = windows.clouds[seen], windows.hands[seen]
         clouds = clouds + recipe.jitter * torch.randn_like(clouds)
-        noise = torch.randn_like(clean)
-        timestep = torch.randint(recipe.train_timesteps, (recipe.batch_size,))
-        noisy = scheduler.add_noise(clean, noise, timestep)  # type: ignore[arg-type]
+        noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             predicted = network(noisy, timestep, clouds, hands)
         return functional.mse_loss(predicted.float(), noise)

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features
-from dto_agents.diffusion.recipe import DataDescription
-from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions, window_indices
+from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, window_indices
 from dto_agents.ibc.network import EnergyNetwork, info_nce
 from dto_agents.ibc.policy import KIND, describe, make_energy
 from dto_agents.ibc.recipe import IbcRecipe
@@ -57,9 +55,8 @@ def make_examples(demonstrations: Demonstrations, recipe: IbcRecipe, *, episodes
     Raises:
         ValueError: more episodes than there are, or actions beyond the layout's range by more than a rounding.
     """
-    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
-    used = [demonstrations.episodes[index] for index in chosen]
-    states = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
+    used, data = chosen(demonstrations, episodes, seed)
+    states = all_states(used)
     shown = features(states, recipe.rotations)
     observed = Range.of(shown)
     actions = normalized_actions(used, row(demonstrations.env_id).layout)
@@ -81,7 +78,7 @@ def make_examples(demonstrations: Demonstrations, recipe: IbcRecipe, *, episodes
         low=(low - extra).clamp(-1, 1),
         high=(high + extra).clamp(-1, 1),
         state_size=states.shape[-1],
-        data=DataDescription(chosen, len(states), data_sha256(used)),
+        data=data,
     )
 
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features
-from dto_agents.diffusion.recipe import DataDescription
-from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, normalized_actions
+from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions
 from dto_agents.recurrent.network import RecurrentNetwork
 from dto_agents.recurrent.policy import describe
 from dto_agents.recurrent.recipe import RecurrentRecipe
@@ -94,9 +93,8 @@ def make_sequences(
     """
     if recipe.cameras and pictures is None:
         raise ValueError(f"a policy with cameras needs pictures of {', '.join(recipe.cameras)} to learn from")
-    chosen = choose_episodes(len(demonstrations.episodes), episodes, seed)
-    used = [demonstrations.episodes[index] for index in chosen]
-    states = torch.from_numpy(np.concatenate([episode.observations for episode in used]).astype(np.float64))
+    used, data = chosen(demonstrations, episodes, seed)
+    states = all_states(used)
     shown = features(states[:, -(recipe.seen or states.shape[1]) :], recipe.rotations)
     observed = Range.of(shown)
     steps, targets = sequence_indices([len(episode) for episode in used], recipe.sampling_length, recipe.horizon)
@@ -107,8 +105,8 @@ def make_sequences(
         targets=torch.from_numpy(targets),
         observed=observed,
         state_size=states.shape[-1],
-        data=DataDescription(chosen, len(states), data_sha256(used)),
-        pictures=torch.from_numpy(np.concatenate([pictures[index] for index in chosen])) if pictures else None,
+        data=data,
+        pictures=torch.from_numpy(np.concatenate([pictures[index] for index in data.episodes])) if pictures else None,
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dto_agents.demos.dataset import Episode
-from dto_agents.diffusion.windows import Range, choose_episodes, data_sha256, window_indices
+from dto_agents.diffusion.windows import Range, all_states, choose_episodes, chosen, data_sha256, window_indices
 
 
 def test_start_and_end_are_padded_by_repeating():
@@ -66,3 +66,16 @@ def test_hash_sees_every_number_and_every_boundary():
     changed = Episode(whole.observations, whole.actions + np.eye(8, 2) * 1e-12)
     assert len({base, data_sha256(halves), data_sha256([changed]), data_sha256([whole, whole])}) == 4
     assert base == data_sha256([Episode(np.asfortranarray(whole.observations), whole.actions)])
+
+
+def test_the_chosen_episodes_are_those_that_the_card_names(demonstrations):
+    used, data = chosen(demonstrations, 2, seed=1)
+    assert [demonstrations.episodes[index] for index in data.episodes] == used and len(used) == 2
+    assert data.steps == sum(len(episode) for episode in used) == len(all_states(used))
+    assert data.sha256 == data_sha256(used)
+
+
+def test_a_range_is_written_and_read_again():
+    span = Range(torch.tensor([0.0, -1.0]).double(), torch.tensor([1 / 3, 2.0]).double())
+    read = Range.saved(span.tensors("hands"), "hands")
+    assert torch.equal(read.low, span.low) and torch.equal(read.high, span.high)
