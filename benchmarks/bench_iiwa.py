@@ -6,13 +6,13 @@ Run: python benchmarks/bench_iiwa.py [--starts 1000] [--threads 2]
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 
 import gymnasium
 import numpy as np
 import torch
+from timing import machine, seconds_per_call
 
 import dto_envs  # noqa: F401  (registers the ids)
 from dto_agents.iiwa.lqr import goal_regulator, linear_quadratic_problem, solve
@@ -20,17 +20,6 @@ from dto_envs.iiwa.batch import simulate
 from dto_envs.iiwa.model import holding_torque, sample_start
 
 STEPS = 400
-
-
-def seconds_per_call(function: Callable[[], object], repeats: int) -> float:
-    """CPU seconds, best of three rounds."""
-    rounds = []
-    for _ in range(3):
-        start = time.process_time()
-        for _ in range(repeats):
-            function()
-        rounds.append((time.process_time() - start) / repeats)
-    return min(rounds)
 
 
 def episode(env: gymnasium.Env, steps: int) -> None:
@@ -78,7 +67,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the networks are small: a second thread waits more than it works
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     env = gymnasium.make("dto/IiwaReach-v0").unwrapped
     episode(env, 10)
     print(f"step            {1e6 * seconds_per_call(lambda: episode(env, 400), 1) / 400:8.1f} us of CPU")

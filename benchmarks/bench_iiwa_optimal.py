@@ -5,11 +5,8 @@ Run: OMP_NUM_THREADS=1 python benchmarks/bench_iiwa_optimal.py
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
-
 import torch
+from timing import cpu_seconds, machine
 
 from dto_agents.iiwa.datasets import DatasetPlan
 from dto_agents.iiwa.evaluation import evaluate, feedback_of
@@ -19,12 +16,6 @@ from dto_agents.iiwa.solver import OpenLoopSolver
 from dto_agents.iiwa.training import samples_of, train_policy
 
 PROBLEMS = 60
-
-
-def cpu_seconds(function: Callable[[], object]) -> float:
-    begin = time.process_time()
-    function()
-    return time.process_time() - begin
 
 
 def main() -> None:
@@ -48,7 +39,7 @@ def main() -> None:
     steps = options.epochs * -(-len(samples) // options.batch)
     seconds = cpu_seconds(lambda: train_policy(samples, samples, options, 0)) / steps
     rows.append(("a training step of both networks", seconds))
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; CPU time on one core")
+    print(f"{machine()}; CPU time on one core")
     for name, seconds in rows:
         print(f"{name:55s} {seconds * 1e3:10.2f} ms")
 

@@ -5,12 +5,9 @@ Run: python benchmarks/bench_planar.py
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
-
 import gymnasium
 import numpy as np
+from timing import machine, seconds_per_call
 
 import dto_envs  # noqa: F401  (registers the ids)
 from dto_envs.planar_push.feasibility import is_solvable
@@ -19,17 +16,6 @@ from dto_envs.planar_push.tasks import make_task, random_task
 from dto_envs.planar_push.video import task_video
 
 ID = "dto/PlanarPush-v0"
-
-
-def seconds_per_call(function: Callable[[], object], repeats: int) -> float:
-    """CPU seconds, the best of three rounds."""
-    rounds = []
-    for _ in range(3):
-        start = time.process_time()
-        for _ in range(repeats):
-            function()
-        rounds.append((time.process_time() - start) / repeats)
-    return min(rounds)
 
 
 def episode(env: gymnasium.Env, actions: np.ndarray) -> None:
@@ -59,7 +45,7 @@ def main() -> None:
         ("video of a task", seconds_per_call(lambda: task_video(task), 20)),
         ("rgb_array picture", seconds_per_call(pictures.render, 5)),
     ]
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     for name, seconds in rows:
         print(f"{name:36s}{seconds * 1e3:10.2f} ms{1 / seconds:10.0f} /s")
 

@@ -6,11 +6,11 @@ Times are CPU time of this thread, so that other processes count less. Run: pyth
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 import numpy as np
+from timing import machine
 
 from dto_agents.planar.expert import plan
 from dto_envs.planar_push import physics
@@ -42,7 +42,7 @@ def measure(set_name: str, method: str) -> str:
 def main() -> None:
     """Print the table."""
     methods = sys.argv[1:] or ["enumeration", "viterbi", "highs"]
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; times in CPU s a task, losses in cm^2")
+    print(f"{machine()}; times in CPU s a task, losses in cm^2")
     print(f"{'':>23}{'median s':>10}{'max s':>9}{'max gap':>10}{'springs':>11}{'max':>9}{'forces':>11}{'max':>9}")
     plan(make_task("train", 0))  # compiles
     for set_name in SETS:

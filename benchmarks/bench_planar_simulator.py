@@ -6,12 +6,11 @@ Times are CPU time of this thread, so that other processes count less. Run: pyth
 from __future__ import annotations
 
 import functools
-import os
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from timing import cpu_times, machine
 
 from dto_agents.planar import dataset, qp_layer, simulator
 from dto_agents.planar.expert import FingerPlan, plan
@@ -75,13 +74,7 @@ def smallest_cosine(
 
 def milliseconds(function: Callable[[], object]) -> float:
     """Median CPU time of a call."""
-    function()
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return 1000.0 * float(np.median(times))
+    return 1000.0 * float(np.median(cpu_times(function, REPEATS)))
 
 
 def print_speed(tasks: Sequence[Task], plans: Sequence[FingerPlan]) -> None:
@@ -144,7 +137,7 @@ def main() -> None:
     torch.set_num_threads(1)
     tasks = [make_task("train", index) for index in range(BATCH)]
     plans = [plan(task) for task in tasks]
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     print_gaps(tasks, plans)
     print_speed(tasks, plans)
     print_descent(tasks, plans)

@@ -5,29 +5,15 @@ Run: python benchmarks/bench_pusht.py
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
-
 import gymnasium
 import numpy as np
+from timing import machine, seconds_per_call
 
 import dto_envs  # noqa: F401  (registers the ids)
 from dto_envs.pusht import coverage
 from dto_envs.pusht.physics import World
 
 STATE = [150.0, 300.0, 250.0, 250.0, 0.5]
-
-
-def seconds_per_call(function: Callable[[], object], repeats: int) -> float:
-    """Best of three rounds, so that another process on the machine counts less."""
-    rounds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        for _ in range(repeats):
-            function()
-        rounds.append((time.perf_counter() - start) / repeats)
-    return min(rounds)
 
 
 def episodes(env: gymnasium.Env, steps: int, near_block: bool) -> None:
@@ -56,7 +42,7 @@ def main() -> None:
     images = gymnasium.make("dto/PushT-v0", obs_type="image", terminate_on_success=False)
     episodes(images, 10, near_block=True)
     rows.append(("step, image", seconds_per_call(lambda: episodes(images, 600, True), 1) / 600))
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     for name, seconds in rows:
         print(f"{name:26s}{seconds * 1e6:10.1f} us{1 / seconds:12.0f} /s")
 

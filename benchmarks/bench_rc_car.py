@@ -5,27 +5,14 @@ Run: python benchmarks/bench_rc_car.py
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import gymnasium
 import numpy as np
+from timing import seconds_per_call
 
 import dto_envs  # noqa: F401  (registers the ids)
 from dto_envs.rc_car.car import initial_state, rollout
 from dto_envs.rc_car.learned import NetworkError
 from dto_envs.rc_car.tracks import TRACKS
-
-
-def seconds_per_call(function: Callable[[], object], repeats: int) -> float:
-    """Best of three rounds of CPU time."""
-    rounds = []
-    for _ in range(3):
-        start = time.process_time()
-        for _ in range(repeats):
-            function()
-        rounds.append((time.process_time() - start) / repeats)
-    return min(rounds)
 
 
 def episodes(env: gymnasium.Env, steps: int) -> None:

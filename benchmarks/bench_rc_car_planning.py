@@ -8,11 +8,11 @@ candidates, 40 steps) in 15 ms, a plan of 40 steps in 500 ms, replanning far bel
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from timing import cpu_times
 
 from dto_agents.rc_car.costs import Controls, Cost, Targets
 from dto_agents.rc_car.dynamics import LearnedDynamics
@@ -26,13 +26,7 @@ STEPS, CANDIDATES = 40, 512
 
 
 def least(call: Callable[[], object], repeats: int = 15) -> float:
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return 1e3 * min(times)
+    return 1e3 * min(cpu_times(call, repeats))
 
 
 class TorchCar:

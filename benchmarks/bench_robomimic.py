@@ -12,11 +12,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import gymnasium
 import mujoco
 import numpy as np
+from timing import cpu_seconds
 
 import dto_envs  # noqa: F401  (registers the ids)
 from dto_envs.robomimic.build import TASKS, make_robosuite_env, seed_robosuite_env
@@ -43,13 +43,6 @@ def sweeps(seed: int, arms: int) -> np.ndarray:
     phase, period = generator.uniform(0, 2 * np.pi, 7), generator.uniform(15, 40, 7)
     actions = 1.5 * np.sin(2 * np.pi * np.arange(STEPS)[:, None] / period + phase)
     return np.tile(np.clip(actions, -1, 1), arms)
-
-
-def cpu_seconds(function: Callable[[], object]) -> float:
-    """CPU time of one call; other processes on the machine count less than in wall time."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
 
 
 class Contest:
@@ -82,9 +75,7 @@ class Contest:
         model, data = self.ours.model, self.physics
         data.qpos[:], data.qvel[:] = state[1 : 1 + model.nq], state[1 + model.nq :]
         data.ctrl[:] = ctrl
-        start = time.process_time()
-        mujoco.mj_step(model, data, 25)
-        return time.process_time() - start
+        return cpu_seconds(lambda: mujoco.mj_step(model, data, 25))
 
 
 def worker(task: str) -> dict[str, float]:
