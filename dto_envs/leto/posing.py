@@ -6,7 +6,8 @@ import mujoco
 import numba
 import numpy as np
 
-from dto_envs.robomimic.control import ArmIndices, cholesky, solve_lower, solve_upper
+from dto_envs.robomimic.control import ArmIndices
+from dto_envs.robomimic.control_kernel import cholesky, solve_lower, solve_upper
 
 ITERATIONS = 40
 DAMPING = 1e-4

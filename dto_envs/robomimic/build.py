@@ -16,7 +16,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from dto_envs.robomimic.control import ArmIndices, mujoco_library
+from dto_envs.robomimic.control import ArmIndices
+from dto_envs.robomimic.control_kernel import mujoco_library
 from dto_envs.robomimic.sizes import Box, Hammer
 
 

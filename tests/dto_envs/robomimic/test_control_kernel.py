@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("robosuite")
 
-from dto_envs.robomimic import control  # noqa: E402
+from dto_envs.robomimic import control_kernel  # noqa: E402
 
 
 def spd(rng, n, condition):
@@ -21,9 +21,9 @@ def test_cholesky_solves(seed, n, exponent):
     rng = np.random.default_rng(seed)
     matrix, wanted = spd(rng, n, 10.0**exponent), rng.standard_normal(n)
     factor, x = matrix.copy(), matrix @ wanted
-    control.cholesky(factor)
-    control.solve_lower(factor, x)
-    control.solve_upper(factor, x)
+    control_kernel.cholesky(factor)
+    control_kernel.solve_lower(factor, x)
+    control_kernel.solve_upper(factor, x)
     assert np.abs(x - wanted).max() <= 1e-13 * 10.0**exponent * max(1, np.abs(wanted).max()) * n
 
 
@@ -31,9 +31,9 @@ def test_a_singular_direction_is_left_out_as_by_a_pseudo_inverse():
     matrix = np.diag([4.0, 0.0, 9.0])
     vector = np.array([8.0, 5.0, 27.0])
     expected = np.linalg.pinv(matrix) @ vector
-    control.cholesky(matrix)
-    control.solve_lower(matrix, vector)
-    control.solve_upper(matrix, vector)
+    control_kernel.cholesky(matrix)
+    control_kernel.solve_lower(matrix, vector)
+    control_kernel.solve_upper(matrix, vector)
     assert np.allclose(vector, expected, atol=1e-15)
 
 
@@ -49,7 +49,7 @@ def test_torques_are_those_of_robosuite(seed, exponent):
     wrench = np.concatenate([by_position @ pull[:3], by_rotation @ pull[3:]])
     expected = jacobian.T @ wrench + nullspace_torques(mass, null, posture, joints, velocities)
     torques = np.empty(7)
-    control.operational_space_torques(mass.copy(), jacobian, joints, velocities, posture, pull.copy(), torques)
+    control_kernel.operational_space_torques(mass.copy(), jacobian, joints, velocities, posture, pull.copy(), torques)
     metric = jacobian @ np.linalg.solve(mass, jacobian.T)
     tolerance = 1e-14 * np.linalg.cond(metric) * 10.0**exponent
     assert np.abs(torques - expected).max() <= max(tolerance, 1e-12) * np.abs(expected).max()
@@ -68,7 +68,7 @@ def test_spring_is_that_of_robosuite(seed):
     expected = 150.0 * np.concatenate([goal_position - position, orientation_error(goal, current)])
     expected -= damping * (jacobian @ velocities)
     pull = np.empty(6)
-    control.spring(position, current, goal_position, goal, jacobian, velocities, pull)
+    control_kernel.spring(position, current, goal_position, goal, jacobian, velocities, pull)
     assert np.allclose(pull, expected, rtol=0, atol=1e-11)
 
 
@@ -76,7 +76,7 @@ def test_goal_moves_and_turns_in_the_base_frame():
     quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     tilt = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     goal_position, goal_rotation = np.empty(3), np.empty((3, 3))
-    control.set_goal(
+    control_kernel.set_goal(
         np.array([1.0, 2, 3]),
         np.eye(3),
         np.array([0.05, 0, 0]),
