@@ -155,6 +155,8 @@ def test_a_filter_whose_tensors_do_not_fit_is_refused(tiny_zoo, tmp_path):
 def test_recipes_by_name():
     assert recipe_for("diffog-refine", PUSHT).inputs == "refine"
     assert recipe_for("matrix", PUSHT).source == "matrix"
+    assert recipe_for("diffog", "dto/StickPush-v0") == replace(recipe_for("diffog", PUSHT), width=160)
+    assert recipe_for("matrix", "dto/StickPush-v0") == recipe_for("matrix", PUSHT)
     with pytest.raises(ValueError, match="diffog-refine"):
         recipe_for("diffug", PUSHT)
     for wrong in ({"width": 10, "heads": 4}, {"steps": 0}):
