@@ -157,7 +157,8 @@ def train_model_free_arm(options: Train, console: Console) -> Path:
 
 def train_planar_network(options: Train, console: Console) -> Path:
     """A network that pushes objects as a video shows, from the expert's plans."""
-    from dto_agents.planar.learning import ENV_ID, Recipe, stages, train_network
+    from dto_agents.planar.learning import ENV_ID, stages, train_network
+    from dto_agents.planar.recipe import Recipe
 
     _require_env(options, ENV_ID)
     recipe = Recipe(steps=options.steps or Recipe.steps, extra=options.episodes or 0)

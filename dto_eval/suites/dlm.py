@@ -20,7 +20,9 @@ import numpy as np
 from dto_agents import zoo
 from dto_agents.catalogue import make_agent, members
 from dto_agents.planar import dataset, learning
-from dto_agents.planar.learning import AGENTS, ENV_ID, LOSSES, PAPER, Lessons, Recipe, load_network
+from dto_agents.planar.learning import AGENTS, ENV_ID, load_network
+from dto_agents.planar.losses import LOSSES, Lessons
+from dto_agents.planar.recipe import PAPER, Recipe
 from dto_agents.planar.simulator import SimulatorOptions
 from dto_envs.planar_push.tasks import SETS, task_set
 from dto_eval.suites import SuiteOptions, dlm_mechanics, dlm_parameters

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from dto_agents import zoo
 from dto_agents.planar.dataset import Example, solve_example
-from dto_agents.planar.learning import AGENTS, ENV_ID, Lessons, load_network
+from dto_agents.planar.learning import AGENTS, ENV_ID, load_network
+from dto_agents.planar.losses import Lessons
 from dto_agents.planar.networks import LAYER, MechanicsNetwork, targets_of
 from dto_agents.planar.qp_layer import Mechanics, inverse_dynamics
 from dto_agents.planar.simulator import simulate, trajectory_loss

@@ -13,10 +13,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,13 +24,12 @@ from torch import Tensor, nn
 
 from dto_agents import zoo
 from dto_agents.planar import dataset
-from dto_agents.planar.dataset import Example
-from dto_agents.planar.networks import LENGTH, NETWORKS, Views, stack
-from dto_agents.planar.qp_layer import Mechanics, layer_loss
+from dto_agents.planar.losses import LOSSES, Lessons, parameter_loss
+from dto_agents.planar.networks import NETWORKS, Views, stack
+from dto_agents.planar.recipe import Recipe
 from dto_agents.planar.simulator import Scene, simulate, trajectory_loss
 from dto_agents.planar.symmetries import with_symmetries
 from dto_agents.training import Report, TrainingError
-from dto_envs.planar_push.constants import POSITION_STIFFNESS
 from dto_envs.planar_push.tasks import Task, make_task, task_set
 from dto_envs.planar_push.video import task_video
 
@@ -40,155 +39,6 @@ BEFORE = {"nnm": "nn", "cvx": "mdr", "dlm": "cvx"}
 SIMULATED = ("nnm", "dlm")
 CURVE_SETS = ("train", "fine-tune", "test", "family")
 CURVE_POINTS = 10
-SLACK_WEIGHT = 0.1  # of newtons of slack against squared centimetres: the paper's q
-FORCE_SCALE = 5.0  # N, counts as much as a centimetre
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes:
-        steps: iterations on each loss.
-        learning_rate: Adam's, at the start; it falls to zero along a cosine where ``decay`` is set.
-        simulation_rate: Adam's on L_sim.
-        decay: whether rates fall.
-        batch: examples an iteration.
-        symmetries: whether mirror images and airborne motions that run backwards are used too.
-        extra: further training tasks beside the 20 of the training set; L_sim then uses all of them, without labels.
-        clip: largest norm of a gradient.
-        facet_weight: weight of facets in L_P against that of all other parameters. Where fingers go depends on facets
-            nearly alone: with true facets, and all else as predicted, plans of trained networks have a median loss of
-            0.00, and with predicted facets, and all else true, no smaller one than without any truth.
-    """
-
-    steps: int = 600
-    learning_rate: float = 1e-3
-    simulation_rate: float = 3e-4
-    decay: bool = True
-    batch: int = 40
-    symmetries: bool = True
-    extra: int = 0
-    clip: float = 1.0
-    facet_weight: float = 100.0
-
-
-# The paper's numbers: 100 iterations with Adam at 1e-4 on all 20 tasks at once.
-PAPER = Recipe(
-    steps=100,
-    learning_rate=1e-4,
-    simulation_rate=1e-4,
-    decay=False,
-    batch=20,
-    symmetries=False,
-    clip=math.inf,
-    facet_weight=1.0,
-)
-
-
-@dataclass(frozen=True)
-class Lessons:
-    """Examples as training uses them; rows belong together.
-
-    Attributes:
-        views: what the network sees.
-        mechanics: true parameters, with angles that begin at zero.
-        fingers: (N, T, 2, 2) the expert's, m.
-        forces: (N, T, 2, 2) the expert's, N.
-        scene: where the tasks begin.
-        poses: (N, T, 3) the desired motion.
-    """
-
-    views: Views
-    mechanics: Mechanics
-    fingers: Tensor
-    forces: Tensor
-    scene: Scene
-    poses: Tensor
-
-    @staticmethod
-    def of(examples: Sequence[Example]) -> Lessons:
-        """Draw the videos of ``examples`` and gather their labels."""
-        tasks = [example.task for example in examples]
-        mechanics = Mechanics.of(examples)
-        poses = mechanics.poses
-        start = torch.zeros_like(poses)
-        start[..., 2] = poses[:, :1, 2]
-        return Lessons(
-            views=stack([task_video(task) for task in tasks]),
-            mechanics=replace(mechanics, poses=poses - start),
-            fingers=torch.from_numpy(np.stack([example.fingers for example in examples])),
-            forces=torch.from_numpy(np.stack([example.forces for example in examples])),
-            scene=Scene.of(tasks),
-            poses=poses,
-        )
-
-    def __len__(self) -> int:
-        """Number of examples."""
-        return len(self.poses)
-
-    def __getitem__(self, rows: Tensor) -> Lessons:
-        """Some of the lessons, by their numbers."""
-        return _rows(self, rows)
-
-
-def _rows(batch: T, rows: Tensor) -> T:
-    """Rows of everything in a dataclass that has them."""
-    changed = {}
-    for field in fields(batch):  # type: ignore[arg-type]
-        value = getattr(batch, field.name)
-        if isinstance(value, Tensor):
-            changed[field.name] = value[rows]
-        elif hasattr(value, "__dataclass_fields__"):
-            changed[field.name] = _rows(value, rows)
-    return replace(batch, **changed)  # type: ignore[type-var]
-
-
-def action_loss(network: nn.Module, lessons: Lessons) -> Tensor:
-    """L_NN: squared distance from the expert's targets, in (10 cm)^2."""
-    wanted = lessons.fingers + lessons.forces / POSITION_STIFFNESS
-    return ((network(lessons.views) - wanted) ** 2).mean() / LENGTH**2
-
-
-def parameter_loss(network: Any, lessons: Lessons, facet_weight: float = Recipe.facet_weight) -> Tensor:
-    """L_P, equation 5: squared errors of all parameters; lengths in 10 cm, positions of the object in 1 cm.
-
-    The more facets weigh against the others, the less do those: the product of the two weights is one.
-    """
-    found, true = network.parameters_of(lessons.views), lessons.mechanics
-    facets = (((found.facets - true.facets) / LENGTH) ** 2).mean()
-    others = [
-        (found.cones - true.cones),
-        (found.external_point - true.external_point) / LENGTH,
-        (found.external_cone - true.external_cone),
-        (found.poses[..., :2] - true.poses[..., :2]) / (0.1 * LENGTH),
-        (found.poses[..., 2] - true.poses[..., 2]),
-    ]
-    weight = math.sqrt(facet_weight)
-    return weight * facets + torch.stack([(error**2).mean() for error in others]).sum() / weight
-
-
-def actuation_loss(network: Any, lessons: Lessons) -> Tensor:
-    """L_QP, equation 7, in (10 cm)^2."""
-    actions = network.solve(lessons.views)
-    losses = layer_loss(actions, lessons.fingers, lessons.forces, slack_weight=SLACK_WEIGHT, force_scale=FORCE_SCALE)
-    return losses.mean() * (0.01 / LENGTH) ** 2
-
-
-def simulation_loss(network: nn.Module, lessons: Lessons) -> Tensor:
-    """L_sim, equation 10: the root of the trajectory loss, in cm; no labels enter."""
-    losses = trajectory_loss(simulate(lessons.scene, network(lessons.views)), lessons.poses)
-    return (losses + 1e-6).sqrt().mean()
-
-
-LOSSES: Mapping[str, Callable[[Any, Lessons], Tensor]] = {
-    "nn": action_loss,
-    "nnm": simulation_loss,
-    "mdr": parameter_loss,
-    "cvx": actuation_loss,
-    "dlm": simulation_loss,
-}
 
 
 def folder(agent: str, recipe: Recipe) -> str:

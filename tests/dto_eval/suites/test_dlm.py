@@ -6,7 +6,10 @@ import pytest
 
 from dto_agents import zoo
 from dto_agents.planar import dataset, learning
+from dto_agents.planar.losses import Lessons
 from dto_agents.planar.networks import NETWORKS
+from dto_agents.planar.recipe import PAPER, Recipe
+from dto_envs.planar_push.tasks import make_task
 from dto_eval.suites import SuiteOptions, dlm, dlm_parameters, find_suite
 
 
@@ -14,13 +17,13 @@ from dto_eval.suites import SuiteOptions, dlm, dlm_parameters, find_suite
 def page(tmp_path_factory):
     """The suite on one task of each set, with networks that have learned for two iterations."""
     out = tmp_path_factory.mktemp("dlm")
-    examples = [dataset.solve_example(learning.make_task("train", index)) for index in (0, 8)]
+    examples = [dataset.solve_example(make_task("train", index)) for index in (0, 8)]
     dataset.write(out / "data" / "planar.hdf5", [(name, examples) for name in ("train", "fine-tune")])
-    tiny = learning.Recipe(steps=2, symmetries=False)
+    tiny = Recipe(steps=2, symmetries=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learning, "CURVE_SETS", ("train",))
         patch.setattr(learning, "task_set", lambda name: type("Few", (), {"size": 2}))
-        patch.setattr(dlm, "PAPER", replace(learning.PAPER, steps=2))
+        patch.setattr(dlm, "PAPER", replace(PAPER, steps=2))
         patch.setattr(dlm, "TIMED", 2)
         for agent in ("nnm", "dlm"):
             learning.train_network(agent, out / "data" / "planar.hdf5", tiny, seed=42, root=out / "own")
@@ -61,7 +64,7 @@ def test_parameters_are_made_true_one_group_at_a_time(page):
     assert all(np.isfinite(list(map(float, row))).all() for name, row in rows.items() if name != "parameters")
     geometry = read(page.parent / "geometry.csv")
     assert abs(float(geometry["expert"][0])) < 0.5 and geometry["NN"][1] == "" and float(geometry["MDR"][1]) > 0
-    lessons = learning.Lessons.of(dlm_parameters._examples("family", 2))
+    lessons = Lessons.of(dlm_parameters._examples("family", 2))
     network = NETWORKS["mdr"]().eval()
     network.parameters_of = lambda views: replace(lessons.mechanics, poses=lessons.poses)
     assert max(dlm_parameters._medians(network, lessons).values()) < 0.1
