@@ -1,8 +1,10 @@
 """Experts of Meta-World's tasks: Meta-World's own policies say where to go, and a person's hand goes there.
 
 Those policies begin to close the gripper on the way down and carry on before it holds anything, timed for a hand at
-full speed. A person keeps it open until it is at the object, and waits until the fingers have closed. The policy that
-pulls the thermos brings the hand to the goal, and presses down; a person brings the thermos there.
+full speed. A person keeps it open until it is at the object, and waits until the fingers have closed. Two of the
+policies command an open gripper nothing at all, and whoever imitates that closes it little by little: noise drives it,
+and a gripper that is closing is one that has been told to. A person holds it open. The policy that pulls the thermos
+brings the hand to the goal, and presses down; a person brings the thermos there.
 """
 
 from __future__ import annotations
@@ -114,6 +116,8 @@ class MetaWorldExpert:
                 grip = -1.0
             elif is_closing(state):
                 way = to_grasp
+        else:
+            grip = -1.0
         if self._borrowed.pulls and abs(state[OBJECT][0] - state[THERMOS][0]) <= HOOKED:
             way = np.append((state[GOAL] - state[THERMOS])[:2], (state[THERMOS] - state[OBJECT])[2])
         place = Gripper(state[HAND], Rotation.identity(), width=0.0)

@@ -72,6 +72,14 @@ def test_the_hand_stays_open_until_it_is_at_the_object_and_waits_for_the_fingers
     assert not is_closing(there)
 
 
+@pytest.mark.parametrize("env_id", POLICIES)
+def test_an_open_hand_is_held_open(env_id):
+    expert = MetaWorldExpert(env_id)
+    states = np.stack([gymnasium.make(env_id).reset(seed=seed)[0] for seed in range(3)])
+    expert.reset(range(3))
+    assert (expert.act(states)[:, 0, 3] == -1.0).all()
+
+
 def test_a_task_without_an_expert_is_named():
     with pytest.raises(ValueError, match="no scripted expert for dto/PushT-v0; those with one: .*StickPull"):
         make_expert("dto/PushT-v0")
