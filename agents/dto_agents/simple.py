@@ -37,6 +37,18 @@ def state_of(observations: Any) -> np.ndarray:
     return np.asarray(observations["state"])
 
 
+def states_like(expected: tuple[int, ...], observations: Any) -> np.ndarray:
+    """The states of a batch of observations, as :func:`state_of`, for a policy that takes no other shape.
+
+    Raises:
+        ValueError: no state, or one of another shape than ``expected``: episodes of the last reset, histories, numbers.
+    """
+    states = state_of(observations)
+    if states.shape != expected:
+        raise ValueError(f"observations have shape {states.shape}; this policy was reset and trained for {expected}")
+    return states
+
+
 class RandomAgent:
     """Draws every action uniformly from the layout's range, ``low`` to ``high``, with one generator per episode."""
 

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dto_agents.diffusion.recipe import DiffusionRecipe
+
 EMBEDDING = 128  # width of the embedded condition (noise level and observations) that modulates every block
 
 
-def build_denoiser(kind: str, *, width: int, blocks: int, horizon: int, action_size: int, condition_size: int):
-    """Build a denoiser by name, ``mlp`` or ``unet``; see :class:`MLPDenoiser` and :class:`UNetDenoiser`."""
-    if kind == "mlp":
-        return MLPDenoiser(width, blocks, horizon, action_size, condition_size)
-    if kind == "unet":
-        return UNetDenoiser((width, 2 * width, 4 * width), action_size, condition_size)
-    raise ValueError(f"there is no denoiser {kind!r}; choose mlp or unet")
+def build_denoiser(recipe: DiffusionRecipe, action_size: int, condition_size: int) -> MLPDenoiser | UNetDenoiser:
+    """The untrained denoiser of a recipe, ``mlp`` or ``unet``, for conditions of ``condition_size`` numbers."""
+    if recipe.denoiser == "mlp":
+        return MLPDenoiser(recipe.width, recipe.blocks, recipe.horizon, action_size, condition_size)
+    if recipe.denoiser == "unet":
+        return UNetDenoiser((recipe.width, 2 * recipe.width, 4 * recipe.width), action_size, condition_size)
+    raise ValueError(f"there is no denoiser {recipe.denoiser!r}; choose mlp or unet")
 
 
 class ConditionEmbedding(nn.Module):

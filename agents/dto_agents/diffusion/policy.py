@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ from dto_agents.diffusion.features import feature_size, features
 from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.windows import Range
-from dto_agents.simple import state_of
+from dto_agents.simple import states_like
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
@@ -46,6 +46,14 @@ def add_noise(clean: Tensor, scheduler: DDIMScheduler) -> tuple[Tensor, Tensor, 
     noise = torch.randn_like(clean)
     timestep = torch.randint(int(scheduler.config["num_train_timesteps"]), (len(clean),))
     return scheduler.add_noise(clean, noise, timestep), timestep, noise  # type: ignore[arg-type]
+
+
+def in_batches(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """What ``function`` makes of rows, which it sees in batches of :data:`BATCH`, the last padded with zeros."""
+    count = len(inputs[0])
+    padded = (torch.cat([rows, rows.new_zeros(-count % BATCH, *rows.shape[1:])]) for rows in inputs)
+    parts = zip(*(rows.split(BATCH) for rows in padded), strict=True)
+    return torch.cat([function(*part) for part in parts])[:count]
 
 
 class DiffusionPolicy:
@@ -88,12 +96,7 @@ class DiffusionPolicy:
         Raises:
             ValueError: the batch does not fit the reset, or the observations do not fit the weights.
         """
-        states = state_of(observations)
-        expected = (len(self._generators), self.n_obs_steps, self._state_size)
-        if states.shape != expected:
-            raise ValueError(
-                f"observations have shape {states.shape}; this policy was reset and trained for {expected}"
-            )
+        states = states_like((len(self._generators), self.n_obs_steps, self._state_size), observations)
         normalized = self.sample(torch.from_numpy(np.ascontiguousarray(states, dtype=np.float64)))
         raw = self._layout.denormalize(normalized.double())
         return raw[:, self.n_obs_steps - 1 :].float().numpy()
@@ -114,13 +117,7 @@ class DiffusionPolicy:
     def sample_given(self, condition: Tensor) -> Tensor:
         """Sample whole sequences (B, horizon, D_a) for what conditions the denoiser, (B, C) float32."""
         noise = torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators])
-        count, padding = len(noise), -len(noise) % BATCH
-        noise = torch.cat([noise, noise.new_zeros(padding, *self._shape)])
-        condition = torch.cat([condition, condition.new_zeros(padding, condition.shape[1])])
-        parts = [
-            self._denoise(part, given) for part, given in zip(noise.split(BATCH), condition.split(BATCH), strict=True)
-        ]
-        return torch.cat(parts)[:count]
+        return in_batches(self._denoise, noise, condition)
 
     def _denoise(self, sequence: Tensor, condition: Tensor) -> Tensor:
         for timestep in self._scheduler.timesteps:
@@ -150,14 +147,7 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
 
 def make_denoiser(recipe: DiffusionRecipe, action_size: int, state_size: int) -> nn.Module:
     """The untrained network of a recipe."""
-    return build_denoiser(
-        recipe.denoiser,
-        width=recipe.width,
-        blocks=recipe.blocks,
-        horizon=recipe.horizon,
-        action_size=action_size,
-        condition_size=recipe.n_obs_steps * feature_size(state_size, recipe.rotations),
-    )
+    return build_denoiser(recipe, action_size, recipe.n_obs_steps * feature_size(state_size, recipe.rotations))
 
 
 def load_policy(entry: zoo.Entry, env_id: str) -> DiffusionPolicy:

@@ -80,14 +80,8 @@ class ImageDenoiser(nn.Module):
         self.encoders = nn.ModuleList(PictureEncoder(*sizes) for _ in recipe.cameras)
         codes = len(recipe.cameras) * recipe.code
         self.tell = nn.Linear(codes, feature_size(state_size, recipe.rotations))
-        self.denoiser = build_denoiser(
-            recipe.denoiser,
-            width=recipe.width,
-            blocks=recipe.blocks,
-            horizon=recipe.horizon,
-            action_size=action_size,
-            condition_size=codes + recipe.n_obs_steps * feature_size(end - first, recipe.hand_rotations),
-        )
+        condition_size = codes + recipe.n_obs_steps * feature_size(end - first, recipe.hand_rotations)
+        self.denoiser = build_denoiser(recipe, action_size, condition_size)
 
     def look(self, pictures: Tensor) -> Tensor:
         """Pictures (B, cameras, H, W, 3) uint8 -> codes (B, cameras * code)."""

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from dto_agents import zoo
 from dto_agents.diffusion.features import features
-from dto_agents.diffusion.policy import BATCH, DiffusionPolicy
+from dto_agents.diffusion.policy import DiffusionPolicy, in_batches
 from dto_agents.diffusion.windows import Range
 from dto_agents.diffusion_image.network import ImageDenoiser
 from dto_agents.diffusion_image.recipe import ImageRecipe
+from dto_agents.simple import states_like
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
@@ -63,10 +64,7 @@ class ImagePolicy(DiffusionPolicy):
                 f"this policy sees {', '.join(names)}, but not {', '.join(missing)} here; make the environment with "
                 "obs_type='state_image'"
             )
-        states = np.asarray(observations["state"], dtype=np.float64)
-        expected = (len(self._generators), self.n_obs_steps, self._state_size)
-        if states.shape != expected:
-            raise ValueError(f"states have shape {states.shape}; this policy was reset and trained for {expected}")
+        states = states_like((len(self._generators), self.n_obs_steps, self._state_size), observations)
         pictures = np.stack([np.asarray(observations[name])[:, -1] for name in self.recipe.cameras], axis=1)
         normalized = self.sample_given(self._conditions(pictures, states))
         return self._layout.denormalize(normalized.double())[:, self.n_obs_steps - 1 :].float().numpy()
@@ -75,14 +73,10 @@ class ImagePolicy(DiffusionPolicy):
     def _conditions(self, pictures: np.ndarray, states: np.ndarray) -> Tensor:
         """Conditions (B, C), made in batches of one size, so that an episode's does not depend on its neighbours."""
         first, end = self.recipe.hand
-        hands = torch.from_numpy(np.ascontiguousarray(states[..., first:end]))
+        hands = torch.from_numpy(np.ascontiguousarray(states[..., first:end], dtype=np.float64))
         held = self._observed.normalize(features(hands, self.recipe.hand_rotations))
         seen = torch.from_numpy(pictures.astype(np.uint8, copy=False))
-        padding = -len(seen) % BATCH
-        seen = torch.cat([seen, seen.new_zeros(padding, *seen.shape[1:])])
-        held = torch.cat([held, held.new_zeros(padding, *held.shape[1:])])
-        parts = zip(seen.split(BATCH), held.split(BATCH), strict=True)
-        return torch.cat([self._network.encode(*part) for part in parts])[: len(pictures)]
+        return in_batches(self._network.encode, seen, held)
 
 
 def describe(recipe: ImageRecipe, env_id: str, state_size: int) -> dict[str, Any]:

@@ -39,14 +39,7 @@ class CloudDenoiser(nn.Module):
         super().__init__()
         self.encoder = CloudEncoder(recipe.channels, recipe.code)
         self.hand = nn.Sequential(nn.Linear(HAND_SIZE, recipe.code), nn.ReLU(), nn.Linear(recipe.code, recipe.code))
-        self.denoiser = build_denoiser(
-            recipe.denoiser,
-            width=recipe.width,
-            blocks=recipe.blocks,
-            horizon=recipe.horizon,
-            action_size=action_size,
-            condition_size=recipe.n_obs_steps * 2 * recipe.code,
-        )
+        self.denoiser = build_denoiser(recipe, action_size, recipe.n_obs_steps * 2 * recipe.code)
 
     def encode(self, clouds: Tensor, hands: Tensor) -> Tensor:
         """Clouds (B, n_obs_steps, P, 3) and hands (B, n_obs_steps, 4), normalised -> conditions (B, C)."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dto_agents import zoo
-from dto_agents.diffusion.policy import BATCH, DiffusionPolicy
+from dto_agents.diffusion.policy import DiffusionPolicy, in_batches
 from dto_agents.diffusion.windows import Range
 from dto_agents.dp3.network import HAND_SIZE, CloudDenoiser
 from dto_agents.dp3.recipe import CloudRecipe
@@ -70,11 +70,7 @@ class CloudPolicy(DiffusionPolicy):
         """Codes (B, C), made in batches of one size, so that an episode's does not depend on its neighbours."""
         seen = self._places.normalize(torch.from_numpy(np.ascontiguousarray(clouds)))
         held = self._observed.normalize(torch.from_numpy(np.ascontiguousarray(hands)))
-        padding = -len(seen) % BATCH
-        seen = torch.cat([seen, seen.new_zeros(padding, *seen.shape[1:])])
-        held = torch.cat([held, held.new_zeros(padding, *held.shape[1:])])
-        parts = zip(seen.split(BATCH), held.split(BATCH), strict=True)
-        return torch.cat([self._network.encode(*part) for part in parts])[: len(clouds)]
+        return in_batches(self._network.encode, seen, held)
 
 
 def describe(recipe: CloudRecipe, env_id: str) -> dict[str, Any]:

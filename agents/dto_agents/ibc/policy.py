@@ -15,7 +15,7 @@ from dto_agents.diffusion.features import feature_size, features
 from dto_agents.diffusion.windows import Range
 from dto_agents.ibc.network import EnergyNetwork, search
 from dto_agents.ibc.recipe import IbcRecipe
-from dto_agents.simple import state_of
+from dto_agents.simple import states_like
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
@@ -77,12 +77,7 @@ class IbcPolicy:
         Raises:
             ValueError: the batch does not fit the reset, or the observations do not fit the weights.
         """
-        states = state_of(observations)
-        expected = (len(self._generators), self.n_obs_steps, self._state_size)
-        if states.shape != expected:
-            raise ValueError(
-                f"observations have shape {states.shape}; this policy was reset and trained for {expected}"
-            )
+        states = states_like((len(self._generators), self.n_obs_steps, self._state_size), observations)
         wide = torch.from_numpy(np.ascontiguousarray(states, dtype=np.float64))
         conditions = self._observed.normalize(features(wide, self.recipe.rotations)).flatten(1)
         found = [

@@ -15,7 +15,7 @@ from dto_agents.diffusion.features import feature_size, features
 from dto_agents.diffusion.windows import Range
 from dto_agents.recurrent.network import RecurrentNetwork, State
 from dto_agents.recurrent.recipe import RecurrentRecipe
-from dto_agents.simple import state_of
+from dto_agents.simple import states_like
 from dto_envs.actions import ActionLayout
 from dto_envs.filters.rows import PositionLimit
 from dto_envs.registry import StateLimit, row
@@ -89,12 +89,7 @@ class RecurrentPolicy:
         Raises:
             ValueError: the batch does not fit the reset, or the observations do not fit the weights.
         """
-        states = state_of(observations)
-        expected = (len(self._generators), self._state_size)
-        if states.shape != expected:
-            raise ValueError(
-                f"observations have shape {states.shape}; this policy was reset and trained for {expected}"
-            )
+        states = states_like((len(self._generators), self._state_size), observations)
         outputs = self._unroll(
             torch.from_numpy(np.ascontiguousarray(states, dtype=np.float64)), self._pictures(observations)
         )

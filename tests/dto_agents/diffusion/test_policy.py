@@ -149,7 +149,7 @@ def test_recipes_fit_four_megabytes_and_refuse_nonsense():
         with pytest.raises(ValueError):
             DiffusionRecipe(**wrong)
     with pytest.raises(ValueError, match="mlp or unet"):
-        build_denoiser("lstm", width=8, blocks=1, horizon=16, action_size=2, condition_size=4)
+        build_denoiser(replace(DiffusionRecipe(), denoiser="lstm"), 2, 4)
 
 
 def test_shipped_file_gives_the_policy_of_the_rounded_weights(tiny_zoo, tiny):
