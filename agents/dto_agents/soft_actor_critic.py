@@ -9,13 +9,15 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import gymnasium
 import numpy as np
 import torch
 
+from dto_agents import zoo
 from dto_agents.actor import Policy
 from dto_agents.recipes import check_counts
 from dto_agents.training import Report
@@ -185,15 +187,22 @@ def export(actor: Any) -> Policy:
     return Policy(tuple(rounded(layer.weight) for layer in layers), tuple(rounded(layer.bias) for layer in layers))
 
 
-def make_card(agent: str, env_id: str, seed: int, *, samples: int, recipe: dict, selected: dict) -> dict[str, Any]:
-    """What a policy's card says: ``steps`` are the samples it was chosen from, ``selected`` how the chosen one did."""
-    return {
+def write_learned(
+    path: Path, agent: str, env_id: str, seed: int, learned: Learned[Any], recipe: SacRecipe, episodes: int
+) -> Path:
+    """Write the best policy of a run and its card; returns ``path``.
+
+    The card's ``steps`` are the samples it was chosen from, ``selected`` how it did in its test of ``episodes``.
+    """
+    card = {
         "agent": agent,
         "env_id": env_id,
         "seed": seed,
-        "steps": samples,
-        "recipe": recipe,
-        "selected": selected,
+        "steps": learned.samples,
+        "recipe": asdict(recipe),
+        "selected": {**asdict(learned.test), "episodes": episodes},
         "versions": {name: importlib.metadata.version(name) for name in ("stable-baselines3", "torch", "numpy")},
         "measured": None,
     }
+    zoo.write(path, learned.policy.tensors(), {"kind": agent, "env_id": env_id}, card)
+    return path

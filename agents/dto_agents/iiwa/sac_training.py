@@ -8,7 +8,7 @@ torques.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dto_agents import zoo
 from dto_agents.actor import Policy
 from dto_agents.iiwa.agents import ENV_ID
 from dto_agents.iiwa.sac import FEATURES, KIND, features, torques_of
-from dto_agents.soft_actor_critic import SacRecipe, learn, make_card, play_tests
+from dto_agents.soft_actor_critic import SacRecipe, learn, play_tests, write_learned
 from dto_agents.training import Report
 from dto_envs.iiwa.constants import JOINTS
 
@@ -95,10 +95,7 @@ def train_sac(recipe: SacRecipe, *, seed: int, root: Path, report: Report) -> Pa
         return ReachingFeatures(gymnasium.make(ENV_ID))
 
     learned = learn(make_env, partial(test_policy, make_env()), recipe, seed=seed, report=report)
-    selected = {**asdict(learned.test), "episodes": len(TESTED_SEEDS)}
-    card = make_card(KIND, ENV_ID, seed, samples=learned.samples, recipe=asdict(recipe), selected=selected)
-    zoo.write(path, learned.policy.tensors(), {"kind": KIND, "env_id": ENV_ID}, card)
-    return path
+    return write_learned(path, KIND, ENV_ID, seed, learned, recipe, len(TESTED_SEEDS))
 
 
 def test_policy(env: ReachingFeatures, policy: Policy, samples: int) -> Test:

@@ -8,7 +8,7 @@ are tested on starts of their own.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from dto_agents import soft_actor_critic, zoo
 from dto_agents.actor import Policy
 from dto_agents.rc_car.sac import FEATURES, KIND, features
-from dto_agents.soft_actor_critic import learn, make_card, play_tests
+from dto_agents.soft_actor_critic import learn, play_tests, write_learned
 from dto_agents.training import Report
 
 TESTED_SEEDS = range(20_000, 20_020)  # reset seeds of the tests during training; evaluations use 100,000 and up
@@ -124,10 +124,7 @@ def train_sac(env_id: str, recipe: SacRecipe, *, seed: int, root: Path, report: 
     tested = make_env()
     learned = learn(make_env, partial(test_policy, tested), recipe, seed=seed, report=report)
     tested.close()
-    selected = {**asdict(learned.test), "episodes": len(TESTED_SEEDS)}
-    card = make_card(KIND, env_id, seed, samples=learned.samples, recipe=asdict(recipe), selected=selected)
-    zoo.write(path, learned.policy.tensors(), {"kind": KIND, "env_id": env_id}, card)
-    return path
+    return write_learned(path, KIND, env_id, seed, learned, recipe, len(TESTED_SEEDS))
 
 
 def test_policy(env: ManoeuvreFeatures, policy: Policy, samples: int) -> Test:
