@@ -49,6 +49,17 @@ class SuiteOptions:
     data: tuple[Path, ...] = ()
     console: Console = field(default_factory=lambda: Console(quiet=True))
 
+    def count(self, default: int, meaning: str) -> int:
+        """``episodes``, or ``default`` where that is None.
+
+        Raises:
+            ValueError: fewer than one; says with ``meaning`` what the suite counts.
+        """
+        count = default if self.episodes is None else self.episodes
+        if count < 1:
+            raise ValueError(f"--episodes must be at least 1, but is {count}: {meaning}")
+        return count
+
 
 def find_suite(name: str) -> Callable[[SuiteOptions], Path]:
     """The function that runs the suite called ``name``.

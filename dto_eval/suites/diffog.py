@@ -30,9 +30,7 @@ def run(options: SuiteOptions) -> Path:
     Raises:
         ValueError: fewer than one episode.
     """
-    episodes = EPISODES if options.episodes is None else options.episodes
-    if episodes < 1:
-        raise ValueError(f"--episodes must be at least 1, but is {episodes}: those of every run")
+    episodes = options.count(EPISODES, "those of every run")
     runs = Runs(options)
     table, missing = {}, []
     for group in GROUPS:

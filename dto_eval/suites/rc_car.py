@@ -50,9 +50,7 @@ def run(options: SuiteOptions) -> Path:
     from dto_eval.suites.rc_car_activations import compare_activations
     from dto_eval.suites.rc_car_laps import race
 
-    episodes = EPISODES if options.episodes is None else options.episodes
-    if episodes < 1:
-        raise ValueError(f"--episodes must be at least 1, but is {episodes}: starts of each manoeuvre")
+    episodes = options.count(EPISODES, "starts of each manoeuvre")
     drives = drive(options, tuple(METHODS), episodes)
     page = Page("Driving the RC car by planning", options.out)
     page.text(_introduction(options, episodes))

@@ -68,9 +68,7 @@ def run(options: SuiteOptions) -> Path:
     Raises:
         ValueError: more than one folder, or one without the three recordings.
     """
-    networks = NETWORKS if options.episodes is None else options.episodes
-    if networks < 1:
-        raise ValueError(f"--episodes must be at least 1, but is {networks}: networks per configuration")
+    networks = options.count(NETWORKS, "networks per configuration")
     recorded = _recordings(options)
     jobs = plan_jobs(networks)
     figures = _train_all(options, jobs, recorded)
