@@ -70,8 +70,7 @@ def solve(
         slope = slope + (np.repeat(offset, horizon, axis=1).reshape(batch, -1) @ (0.5 * (q[0] + q[0].T))).reshape(
             slope.shape
         )
-    slope = np.where(mask > 0, slope[:, ::-1].cumsum(1)[:, ::-1], slope).reshape(batch, -1)
-    z, active, solved = solve_boxes(inverse, slope, low, high)
+    z, active, solved = solve_boxes(inverse, _sum_backward(slope, mask).reshape(batch, -1), low, high)
     active = active.reshape(linear.shape)
     actions = _sum_forward(z.reshape(linear.shape), mask) + offset
     left = np.flatnonzero(~solved)
@@ -88,7 +87,7 @@ def backward(
     """Gradients at a solution, as :func:`dto_envs.filters.boxqp.backward`, from H^-1 (n, n)."""
     batch, _, dims = cotangent.shape
     mask = boxqp.trajectory_mask(dims, trajectory)
-    right = np.where(mask > 0, cotangent[:, ::-1].cumsum(1)[:, ::-1], cotangent).reshape(batch, -1)
+    right = _sum_backward(np.asarray(cotangent, dtype=np.float64), mask).reshape(batch, -1)
     step, held = right @ inverse, np.zeros_like(right)
     _hold_all(inverse, np.ascontiguousarray(active, dtype=np.int8).reshape(batch, -1), step, held)
     return _sum_forward(step.reshape(cotangent.shape), mask), held.reshape(cotangent.shape)
@@ -115,8 +114,29 @@ def solve_boxes(
     return z, active, solved
 
 
-def _sum_forward(steps: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    return np.where(mask > 0, steps.cumsum(1), steps)
+@_jit
+def _sum_forward(steps, mask):  # pragma: no cover - compiled
+    """Steps (B, T, D) summed over time where the mask (D,) is positive; in one pass, as numpy's take most of a call."""
+    sums = np.empty(steps.shape)
+    for b in range(steps.shape[0]):
+        for t in range(steps.shape[1]):
+            for d in range(steps.shape[2]):
+                before = sums[b, t - 1, d] if t > 0 and mask[d] > 0.0 else 0.0
+                sums[b, t, d] = before + steps[b, t, d]
+    return sums
+
+
+@_jit
+def _sum_backward(values, mask):  # pragma: no cover - compiled
+    """The adjoint of :func:`_sum_forward`: sums from the last time to the first."""
+    sums = np.empty(values.shape)
+    last = values.shape[1] - 1
+    for b in range(values.shape[0]):
+        for t in range(last, -1, -1):
+            for d in range(values.shape[2]):
+                after = sums[b, t + 1, d] if t < last and mask[d] > 0.0 else 0.0
+                sums[b, t, d] = after + values[b, t, d]
+    return sums
 
 
 @_jit
