@@ -90,10 +90,14 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/ToolHang-v0": DiffusionRecipe(width=400, steps=40_000, rotations=_THREE_OBJECTS),
         "dto/Transport-v0": DiffusionRecipe(width=384, steps=40_000, rotations=_TWO_ARMS),
         **{
-            f"dto/{task}-v0": DiffusionRecipe(
-                width=160, steps=12_000, rotations=_NOW_AND_BEFORE, observation_noise=0.01
+            f"dto/{task}-v0": DiffusionRecipe(width=160, steps=steps, rotations=_NOW_AND_BEFORE, observation_noise=0.01)
+            for task, steps in (
+                ("PickPlaceWall", 12_000),
+                ("ShelfPlace", 8_000),
+                ("Disassemble", 6_000),
+                ("StickPush", 12_000),
+                ("StickPull", 6_000),
             )
-            for task in ("PickPlaceWall", "ShelfPlace", "Disassemble", "StickPush", "StickPull")
         },
         "dto/MoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=_THREE_THINGS),
         "dto/ArrangeChopsticks-v0": DiffusionRecipe(width=160, steps=20_000, rotations=_THREE_THINGS),
