@@ -148,6 +148,7 @@ def train_member(
     report: Report,
     prefix: str = "",
     tensors: Mapping[str, Tensor] = MappingProxyType({}),
+    frozen: Mapping[str, Tensor] = MappingProxyType({}),
     origin: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
     """Train a network and write its averaged weights to a zoo, with a card.
@@ -163,6 +164,7 @@ def train_member(
         report: called with finished steps and loss.
         prefix: what the names of the network's weights begin with in the file.
         tensors: written beside them, such as the ranges of observations.
+        frozen: weights of the policy that were trained before, written as they are.
         origin: what else an interrupted run must have in common with this one to be continued, beside recipe, seed
             and data.
 
@@ -187,9 +189,10 @@ def train_member(
         seed,
         recipe=asdict(recipe),
         data=dict(data),
-        parameters=sum(value.numel() for value in average.values()),
+        parameters=sum(value.numel() for value in (*average.values(), *frozen.values())),
     )
-    zoo.write(path, {**{prefix + name: value for name, value in average.items()}, **tensors}, description, card)
+    trained = {prefix + name: value for name, value in average.items()}
+    zoo.write(path, {**trained, **frozen, **tensors}, description, card)
     return path
 
 

@@ -214,7 +214,7 @@ def evaluated_as(options: Train) -> tuple[str, str]:
 def _train(train: Callable[..., Path], recipe: Any, options: Train, console: Console, **arguments: Any) -> Path:
     """Call a training function, with a recipe that the options change and with its progress on the console."""
     recipe = _adapted(recipe, options)
-    with reporting(_title(options), recipe.steps, console) as report:
+    with reporting(_title(options), getattr(recipe, "all_steps", recipe.steps), console) as report:
         return train(recipe=recipe, seed=options.seed, root=options.out, report=report, **arguments)
 
 

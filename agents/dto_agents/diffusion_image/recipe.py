@@ -17,6 +17,10 @@ class ImageRecipe(DiffusionRecipe):
 
     A policy sees the newest picture of every camera, and the hand's state in the last ``n_obs_steps`` steps.
 
+    Training has two phases. Pictures cost far more than denoising, and what they tell of the state is learned soon:
+    first all of the network is trained for ``seeing_steps``, then for ``steps`` the denoiser alone, on the codes that
+    every picture has by then, ``batch_size`` windows a step.
+
     Attributes:
         cameras: names of the pictures that it sees.
         hand: which numbers of the state belong to the hand, the first and the one after the last.
@@ -24,21 +28,26 @@ class ImageRecipe(DiffusionRecipe):
         keypoints: of each camera's spatial softmax.
         code: numbers that a camera's picture becomes.
         crop: side in pixels of the square of a picture that is looked at.
-        draws: noise levels that each window of a batch is denoised at: pictures cost far more than denoising.
-        state_weight: weight of an auxiliary loss while training, that what is seen tells the whole state; 0 for none.
+        seeing_steps: optimiser steps of the first phase.
+        seeing_batch: windows per step of the first phase.
+        draws: noise levels that each of these windows is denoised at.
+        state_weight: weight of the first phase's auxiliary loss, that what is seen tells the whole state; 0 for none.
+        views: squares of every picture, cut out at random, whose codes the second phase learns from.
     """
 
     width: int = 240
     blocks: int = 3
-    batch_size: int = 24
     cameras: tuple[str, ...] = ("image",)
     hand: tuple[int, int] = (0, 2)
     channels: tuple[int, int] = (24, 64)
     keypoints: int = 32
     code: int = 64
     crop: int = 88
+    seeing_steps: int = 3_000
+    seeing_batch: int = 24
     draws: int = 8
     state_weight: float = 1.0
+    views: int = 4
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
@@ -47,9 +56,14 @@ class ImageRecipe(DiffusionRecipe):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.cameras or not 0 <= self.hand[0] < self.hand[1]:
             raise ValueError(f"cameras and hand must name something, not {self.cameras} and {self.hand}")
-        check_counts(self, "keypoints", "code", "draws", "crop")
+        check_counts(self, "keypoints", "code", "crop", "seeing_steps", "seeing_batch", "draws", "views")
         if self.crop % 4:
             raise ValueError(f"crop must be a multiple of 4, not {self.crop}")
+
+    @property
+    def all_steps(self) -> int:
+        """Optimiser steps of both phases."""
+        return self.seeing_steps + self.steps
 
     @property
     def hand_rotations(self) -> tuple[int, ...]:
@@ -74,9 +88,9 @@ def _robomimic(env_id: str, state_size: int, steps: int) -> ImageRecipe:
 
 RECIPES: Mapping[str, ImageRecipe] = MappingProxyType(
     {
-        "dto/PushT-v0": ImageRecipe(steps=20_000, mirror=True, observation_noise=0.01),
-        "dto/Lift-v0": _robomimic("dto/Lift-v0", 19, 5_000),
-        "dto/Can-v0": _robomimic("dto/Can-v0", 23, 16_000),
+        "dto/PushT-v0": ImageRecipe(steps=30_000, mirror=True, observation_noise=0.01),
+        "dto/Lift-v0": _robomimic("dto/Lift-v0", 19, 8_000),
+        "dto/Can-v0": _robomimic("dto/Can-v0", 23, 20_000),
         "dto/Square-v0": _robomimic("dto/Square-v0", 23, 24_000),
     }
 )

@@ -14,7 +14,13 @@ from dto_agents.demos.dataset import Demonstrations, Episode
 from dto_agents.diffusion_image.network import ImageDenoiser, PictureEncoder
 from dto_agents.diffusion_image.policy import load_policy
 from dto_agents.diffusion_image.recipe import ImageRecipe, recipe_for
-from dto_agents.diffusion_image.train import make_windows, noise_loss, train_image_policy
+from dto_agents.diffusion_image.train import (
+    denoising_loss,
+    look_at_all,
+    make_windows,
+    seeing_loss,
+    train_image_policy,
+)
 from dto_envs.registry import row
 
 PUSHT, LIFT = "dto/PushT-v0", "dto/Lift-v0"
@@ -22,11 +28,14 @@ TINY = ImageRecipe(
     width=16,
     blocks=1,
     steps=3,
-    batch_size=4,
-    draws=2,
+    batch_size=8,
     channels=(4, 8),
     keypoints=4,
     code=6,
+    seeing_steps=2,
+    seeing_batch=4,
+    draws=2,
+    views=2,
     warmup_steps=1,
     mirror=True,
 )
@@ -117,23 +126,56 @@ def test_mirrored_windows_show_what_the_environment_draws_of_the_mirrored_state(
     assert windows.seen[0].tolist() == [0, 0] and windows.seen[1].tolist() == [0, 1]
 
 
-def test_it_learns_what_pictures_tell(recorded):
-    demonstrations, pictures = recorded
-    recipe = replace(TINY, batch_size=8, draws=4, channels=(8, 16), code=16, width=32, mirror=False)
-    windows = make_windows(demonstrations, pictures, recipe, episodes=None, seed=0)
-    torch.manual_seed(0)
-    network = ImageDenoiser(recipe, 2, 20)
+def losses(network, draw, steps):
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    draw = noise_loss(windows, recipe)
-    losses = []
-    for _ in range(60):
+    found = []
+    for _ in range(steps):
         loss = draw(network)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
+        found.append(loss.item())
+    return found
+
+
+def test_both_phases_learn(recorded):
+    demonstrations, pictures = recorded
+    recipe = replace(TINY, seeing_batch=8, draws=4, channels=(8, 16), code=16, width=32, mirror=False)
+    windows = make_windows(demonstrations, pictures, recipe, episodes=None, seed=0)
+    torch.manual_seed(0)
+    network = ImageDenoiser(recipe, 2, 20)
+    seeing = losses(network, seeing_loss(windows, recipe), 60)
+    assert np.mean(seeing[-5:]) < 0.5 * np.mean(seeing[:3])
     assert all(parameter.grad is not None for parameter in network.encoders.parameters())
+    codes = look_at_all(network, windows.pictures, 3, seed=0)
+    assert codes.shape == (3, demonstrations.steps, 16) and not codes.requires_grad
+    assert (codes[0] - codes[1]).abs().max() > 1e-4, "other squares"
+    torch.testing.assert_close(look_at_all(network, windows.pictures, 3, seed=0), codes, rtol=0, atol=0)
+    before = [parameter.clone() for parameter in network.encoders.parameters()]
+    acting = losses(network.denoiser, denoising_loss(windows, codes, recipe), 150)
+    assert np.mean(acting[-20:]) < 0.9 * np.mean(acting[:10])
+    torch.testing.assert_close(list(network.encoders.parameters()), before, rtol=0, atol=0)
+
+
+def test_a_run_that_was_stopped_in_the_second_phase_ends_with_the_same_weights(recorded, tmp_path):
+    demonstrations, pictures = recorded
+    common = {"seed": 1, "episodes": None}
+
+    def stop(finished, loss):
+        if finished == TINY.seeing_steps + 2:
+            raise KeyboardInterrupt
+
+    whole = train_image_policy(demonstrations, pictures, TINY, root=tmp_path / "a", report=lambda *_: None, **common)
+    with pytest.raises(KeyboardInterrupt):
+        train_image_policy(demonstrations, pictures, TINY, root=tmp_path / "b", report=stop, **common)
+    seen = []
+    resumed = train_image_policy(
+        demonstrations, pictures, TINY, root=tmp_path / "b", report=lambda *done: seen.append(done[0]), **common
+    )
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert seen == [2, 3, 4, 5], (
+        "the first phase is not repeated, and the last checkpoint of the second is gone on from"
+    )
 
 
 def test_an_episodes_actions_do_not_depend_on_its_neighbours(policy):
