@@ -173,6 +173,8 @@ def test_a_run_that_was_stopped_in_the_second_phase_ends_with_the_same_weights(r
         demonstrations, pictures, TINY, root=tmp_path / "b", report=lambda *done: seen.append(done[0]), **common
     )
     assert resumed.read_bytes() == whole.read_bytes()
+    card = zoo.find_member("diffusion-image", PUSHT, "seed1", tmp_path / "b").card
+    assert card["parameters"] == sum(parameter.numel() for parameter in ImageDenoiser(TINY, 2, 20).parameters())
     assert seen == [2, 3, 4, 5], (
         "the first phase is not repeated, and the last checkpoint of the second is gone on from"
     )
