@@ -220,7 +220,7 @@ def test_starts_that_cannot_be_are_refused(state, error, message):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"side": 3.0}, ValueError, "side=3.0 is none of 0.4, 1.0, 2.0"),
+        ({"side": 3.0}, ValueError, "side is 3.0; choose one of 0.4, 1.0, 2.0"),
         ({"torque_limits": [100.0] * 6}, ValueError, "7 positive numbers"),
         ({"torque_limits": [1000.0] * 7}, ValueError, "at most"),
         ({"torque_limits": [10.0] * 7}, InfeasibleStartError, "joint 2 needs 56.95 Nm of 10.00"),

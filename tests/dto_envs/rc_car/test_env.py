@@ -163,7 +163,7 @@ def test_a_model_of_another_rate_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     "kwargs, message",
     [
-        ({"dynamics": "magic"}, "dynamics is 'magic'; choose 'analytic' or 'learned'"),
+        ({"dynamics": "magic"}, "dynamics is 'magic'; choose one of 'analytic', 'learned'"),
         ({"dynamics": "learned", "models": "nowhere.safetensors"}, "no file 'nowhere.safetensors'"),
         ({"dynamics": "learned", "models": []}, "models is empty"),
         ({"dynamics": "learned", "delay": 0.1}, "delay and process_noise belong to"),
