@@ -82,9 +82,14 @@ def _rollouts(shown: Mapping[str, Done]) -> Figure:
         normalized = layout.normalize(actions)[:, list(layout.trajectory)]
         largest = np.abs(np.diff(normalized, axis=0)).max(axis=1)
         ax.plot(np.arange(1, len(actions)), largest, lw=1)
-        ax.step([0, *(end for _, end in PHASES if end)], [bound for bound, _ in PHASES], where="post", color="0.5")
-        ax.hlines(PHASES[-1][0], PHASES[-2][1] or 0, len(actions), color="0.5")
+        bounds = [_bound_at(step) for step in range(len(actions))]
+        ax.plot(bounds, color="0.5", drawstyle="steps-post")
         ax.set_title(label, fontsize=9)
         ax.set_ylabel("difference")
     axes[-1].set_xlabel("step")
     return figure
+
+
+def _bound_at(step: int) -> float:
+    """The bound in force at a step of an episode."""
+    return next(bound for bound, end in PHASES if end is None or step < end)
