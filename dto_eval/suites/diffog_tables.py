@@ -126,9 +126,7 @@ def _orders(tasks: Mapping[str, Mapping[str, Done]]) -> str:
         for other in ("clipping", "penalty"):
             if not {"diffog", other} <= done.keys():
                 continue
-            gain = _gain(done[other], done["diffog"])
-            verdict = "comes out" if gain["lo"] > 0 else "is reversed" if gain["hi"] < 0 else "is undecided"
-            lines.append(f"{task}: DiffOG above {other} {verdict} ({100 * gain['mean']:+.1f} points {_points(gain)}).")
+            lines.append(f"{task}: DiffOG above {other} {_verdict(_gain(done[other], done['diffog']))}.")
     return " ".join(["The paper finds DiffOG above clipping and penalty, or level, on every task.", *lines])
 
 
@@ -244,10 +242,14 @@ def _leads(leto: Mapping[str, Done], filtered: Mapping[str, Mapping[str, Done]])
     for task, own in leto.items():
         if (other := filtered.get(task, {}).get("diffog")) is None:
             continue
-        gain = _gain(own, other)
-        verdict = "comes out" if gain["lo"] > 0 else "is reversed" if gain["hi"] < 0 else "is undecided"
-        lines.append(f"{task}: it {verdict} ({100 * gain['mean']:+.1f} points {_points(gain)}).")
+        lines.append(f"{task}: it {_verdict(_gain(own, other))}.")
     return " ".join(["The paper finds DiffOG above LeTO on every task.", *lines])
+
+
+def _verdict(gain: Mapping[str, float]) -> str:
+    """Whether a lead that the paper finds comes out, with the paired gain that says so."""
+    outcome = "comes out" if gain["lo"] > 0 else "is reversed" if gain["hi"] < 0 else "is undecided"
+    return f"{outcome} ({100 * gain['mean']:+.1f} points {_points(gain)})"
 
 
 def _gain(first: Done, second: Done, name: str | None = None) -> dict[str, float]:
