@@ -30,13 +30,12 @@ class EvaluateOptions:
     agent: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: diffog)")] = None
     """Agent. For most tasks: expert, random, hold. For RoboMimic's and Meta-World's tasks and Push-T: base (the
     diffusion policy), leto, lstm-gmm, ibc, diffusion-image, leto-image, lstm-gmm-image, which see pictures, or the
-    diffusion policy behind a filter:
-    clipping, penalty, projection, tracking, static-q, matrix, matrix-refine, diffog, diffog-refine, residual. For
-    Meta-World's: dp3, which sees point clouds. For the RC car: rc-car-plan, rc-car-mpc, rc-car-sac. For the iiwa:
-    iiwa-qrnet, iiwa-qrnet-wide, iiwa-mlp, iiwa-sac, iiwa-lqr, iiwa-optimal, iiwa-replay. For planar pushing: miqp,
-    planar-blind, planar-other, nn, nnm, mdr, cvx, dlm, the last five also with -large or -huge behind their names
-    (learned from more tasks). Or module:Class for your own. With --base or --filter it is only the name that reports
-    show."""
+    diffusion policy behind a filter: clipping, penalty, projection, tracking, static-q, matrix, matrix-refine,
+    diffog, diffog-refine, residual. For Meta-World's: dp3, which sees point clouds. For the RC car: rc-car-plan,
+    rc-car-mpc, rc-car-sac. For the iiwa: iiwa-qrnet, iiwa-qrnet-wide, iiwa-mlp, iiwa-sac, iiwa-lqr, iiwa-optimal,
+    iiwa-replay. For planar pushing: miqp, planar-blind, planar-other, nn, nnm, mdr, cvx, dlm, the last five also
+    with -large or -huge behind their names (learned from more tasks). Or module:Class for your own. With --base or
+    --filter it is only the name that reports show."""
     base: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
     """Base policy, to be combined with --filter: diffusion, or any agent above that is not itself one with a filter."""
     filter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the agent's)")] = None
