@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dto_eval.suites.diffog_paper import ALOHA, DESIGNS, LETO, META_WORLD, ROBOMIMIC, SUCCESS
-from dto_eval.suites.page import Page
+from dto_eval.suites.page import Page, interval
 from dto_eval.suites.runs import Done, Planned
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _cells(done: Done | None) -> list[Any]:
     if done is None:
         return [None, None, None]
     figure = headline(done)
-    return [figure["mean"], _interval(figure), done.episodes]
+    return [figure["mean"], interval(figure), done.episodes]
 
 
 def _orders(tasks: Mapping[str, Mapping[str, Done]]) -> str:
@@ -150,7 +150,7 @@ def write_paired(page: Page, table: Table) -> None:
             if gain and rougher and agent.startswith(("tracking", "projection")) and gain["lo"] > 0 >= rougher["lo"]:
                 verdicts.append(
                     f"{task}: {LABELS[agent]} solves {100 * gain['mean']:.1f} points {_points(gain)} more than DiffOG; "
-                    f"its standard deviation of differences is {rougher['mean']:+.4f} {_interval(rougher, 4)} from it."
+                    f"its standard deviation of differences is {rougher['mean']:+.4f} {interval(rougher, 4)} from it."
                 )
     page.table("paired", columns, rows, digits=4, caption="Differences of success (Push-T: score), paired by episode.")
     found = verdicts or ["None is found here."]
@@ -158,7 +158,7 @@ def write_paired(page: Page, table: Table) -> None:
 
 
 def _figures(gain: Mapping[str, float] | None) -> list[Any]:
-    return [None, None] if gain is None else [gain["mean"], _interval(gain)]
+    return [None, None] if gain is None else [gain["mean"], interval(gain)]
 
 
 def write_motion(page: Page, table: Table) -> None:
@@ -259,10 +259,6 @@ def _gain(first: Done, second: Done, name: str | None = None) -> dict[str, float
 
     name = name or ("score" if row(first.run.run.protocol.env_id).headline == "score" else "success_rate")
     return compare_runs(first.run, second.run).differences[name].as_dict()
-
-
-def _interval(figure: Mapping[str, float], digits: int = 3) -> str:
-    return f"[{figure['lo']:.{digits}f}, {figure['hi']:.{digits}f}]"
 
 
 def _points(figure: Mapping[str, float]) -> str:

@@ -19,7 +19,7 @@ from dto_eval.suites import SuiteOptions
 from dto_eval.suites.leto_motion import Motion, motion_of, optimal_indicators
 from dto_eval.suites.leto_paper import BOUNDS, CELLS, METRICS, MOTION, SUCCESS
 from dto_eval.suites.leto_time import write_time
-from dto_eval.suites.page import Page
+from dto_eval.suites.page import Page, interval
 from dto_eval.suites.runs import Done, Planned, Runs
 from dto_eval.suites.training import SEED, data_of, trained_policies, weights_of
 
@@ -337,11 +337,6 @@ def _curves(points: Mapping[float, Done]) -> Figure:
         ax.set_xlabel("limit on accelerations")
         ax.legend(fontsize=7)
     return figure
-
-
-def interval(figure: Mapping[str, float]) -> str:
-    """An interval as text."""
-    return f"[{figure['lo']:.3f}, {figure['hi']:.3f}]"
 
 
 def _plus_minus(mean: float, deviation: float, digits: int = 3) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,11 @@ class Page:
         path = self._folder / PAGE_NAME
         path.write_text("\n\n".join(self._blocks) + "\n", encoding="utf-8")
         return path
+
+
+def interval(figure: Mapping[str, float], digits: int = 3) -> str:
+    """The interval of a figure of a summary as text."""
+    return f"[{figure['lo']:.{digits}f}, {figure['hi']:.{digits}f}]"
 
 
 def _check_name(name: str, taken: dict[str, Any]) -> None:
