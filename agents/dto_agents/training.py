@@ -150,6 +150,7 @@ def train_member(
     tensors: Mapping[str, Tensor] = MappingProxyType({}),
     frozen: Mapping[str, Tensor] = MappingProxyType({}),
     origin: Mapping[str, Any] = MappingProxyType({}),
+    int8: bool = False,
 ) -> Path:
     """Train a network and write its averaged weights to a zoo, with a card.
 
@@ -167,6 +168,7 @@ def train_member(
         frozen: weights of the policy that were trained before, written as they are.
         origin: what else an interrupted run must have in common with this one to be continued, beside recipe, seed
             and data.
+        int8: see :func:`dto_agents.zoo.write`.
 
     Returns:
         ``path``; the card lies beside it.
@@ -192,7 +194,7 @@ def train_member(
         parameters=sum(value.numel() for value in (*average.values(), *frozen.values())),
     )
     trained = {prefix + name: value for name, value in average.items()}
-    zoo.write(path, {**trained, **frozen, **tensors}, description, card)
+    zoo.write(path, {**trained, **frozen, **tensors}, description, card, int8=int8)
     return path
 
 

@@ -24,6 +24,9 @@ SHIPPED = Path(__file__).parent / "zoo"
 
 PolicyT = TypeVar("PolicyT")
 
+_SCALE = ".int8_scale"
+_INT8_MAX, _SMALLEST_SCALE = 127, 1e-7
+
 
 class MissingWeightsError(FileNotFoundError):
     """No trained weights where they were looked for; the message names the command that makes them."""
@@ -113,13 +116,12 @@ def read(path: Path, kind: str, env_id: str | None = None) -> tuple[dict[str, An
         env_id: environment that it must have been trained for; None for any.
 
     Returns:
-        The description in its header and its tensors as float32 (float16 is how weights are shipped; float64
+        The description in its header and its tensors as float32 (float16 or int8 is how weights are shipped; float64
         tensors, which hold physical ranges, keep their precision).
 
     Raises:
         DamagedWeightsError: not a safetensors file, one of another kind, or trained for another environment.
     """
-    import torch
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -132,8 +134,7 @@ def read(path: Path, kind: str, env_id: str | None = None) -> tuple[dict[str, An
         raise DamagedWeightsError(f"{path} does not hold weights of {kind!r}, written by dto-train")
     if env_id is not None and header.get("env_id") != env_id:
         raise DamagedWeightsError(f"{path} was trained for {header.get('env_id')}, not for {env_id}")
-    half = torch.float16
-    return header, {name: value.float() if value.dtype == half else value for name, value in tensors.items()}
+    return header, _unpacked(tensors)
 
 
 def load(
@@ -165,24 +166,64 @@ def part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Te
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def write(path: Path, tensors: Mapping[str, torch.Tensor], description: dict[str, Any], card: dict[str, Any]) -> str:
-    """Write a weights file with float32 tensors rounded to float16, and its card; returns the file's SHA-256.
+def write(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    description: dict[str, Any],
+    card: dict[str, Any],
+    *,
+    int8: bool = False,
+) -> str:
+    """Write a weights file and its card, which comes last: a file without one was interrupted.
 
-    The card is written last: a file without one was interrupted.
+    Args:
+        path: where to.
+        tensors: float32 ones are rounded to float16, others are kept.
+        description: goes into the file's header.
+        card: what people are told; the file's size and hash are added.
+        int8: whether float32 matrices are rounded to 8-bit integers instead, times a float16 scale of each row.
+
+    Returns:
+        The file's SHA-256.
     """
-    import torch
     from safetensors.torch import save
 
-    rounded = {
-        name: (value.half() if value.dtype == torch.float32 else value).contiguous() for name, value in tensors.items()
-    }
-    content = save(rounded, metadata={"description": json.dumps(description, sort_keys=True)})
+    content = save(_packed(tensors, int8), metadata={"description": json.dumps(description, sort_keys=True)})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
     card = {**card, "weights_sha256": sha256, "weights_bytes": len(content)}
     path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return sha256
+
+
+def _packed(tensors: Mapping[str, torch.Tensor], int8: bool) -> dict[str, torch.Tensor]:
+    """What a file holds of ``tensors``, which :func:`_unpacked` undoes but for the rounding."""
+    import torch
+
+    packed = {}
+    for name, value in tensors.items():
+        if value.dtype == torch.float32 and int8 and value.ndim > 1:
+            scale = (value.flatten(1).abs().amax(dim=1).double() / _INT8_MAX).clamp(min=_SMALLEST_SCALE).half()
+            rows = value.flatten(1).double() / scale.double()[:, None]
+            packed[name] = rows.round().clamp(-_INT8_MAX, _INT8_MAX).to(torch.int8).view(value.shape)
+            packed[name + _SCALE] = scale
+        else:
+            packed[name] = (value.half() if value.dtype == torch.float32 else value).contiguous()
+    return packed
+
+
+def _unpacked(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    import torch
+
+    unpacked = {}
+    for name, value in tensors.items():
+        scale = tensors.get(name + _SCALE)
+        if scale is not None:
+            unpacked[name] = (value.flatten(1).float() * scale.float()[:, None]).view(value.shape)
+        elif not name.endswith(_SCALE):
+            unpacked[name] = value.float() if value.dtype == torch.float16 else value
+    return unpacked
 
 
 def claim(agent: str, env_id: str, seed: int, root: Path) -> Path:

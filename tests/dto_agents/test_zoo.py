@@ -6,8 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from dto_agents import zoo
 from dto_envs.registry import UnknownEnvError
@@ -74,6 +78,32 @@ def test_files_of_another_kind_are_refused(tmp_path):
     path.write_bytes(b"not safetensors")
     with pytest.raises(zoo.DamagedWeightsError, match="cannot read"):
         zoo.read(path, "diffusion")
+
+
+@given(arrays(np.float32, (3, 4), elements=st.floats(-50, 50, width=32)), st.booleans())
+def test_rounded_weights_are_within_half_a_step(tmp_path_factory, values, int8):
+    path = tmp_path_factory.mktemp("zoo") / "a.safetensors"
+    matrix = torch.from_numpy(values)
+    tensors = {"matrix": matrix, "vector": matrix[0], "convolution": matrix.view(3, 2, 2), "exact": matrix.double()}
+    zoo.write(path, tensors, {"kind": "matrix"}, {}, int8=int8)
+    found = zoo.read(path, "matrix")[1]
+    assert {name: value.dtype for name, value in found.items()} == {
+        name: value.dtype for name, value in tensors.items()
+    }
+    assert found["exact"].equal(tensors["exact"])
+    assert found["vector"].equal(matrix[0].half().float())
+    # A scale is a largest entry over 127, itself rounded to 11 bits: half a step, and a little at the ends.
+    step = matrix.abs().amax(dim=1, keepdim=True) / 127 + 1e-7 if int8 else matrix.abs() / 1024 + 1e-7
+    assert (found["matrix"] - matrix).abs().le(0.57 * step).all()
+    assert found["convolution"].equal(found["matrix"].view(3, 2, 2))
+
+
+def test_8_bit_weights_are_half_as_large(tmp_path):
+    sizes = []
+    for int8 in (False, True):
+        zoo.write(tmp_path / "a.safetensors", {"x": torch.randn(256, 256)}, {"kind": "matrix"}, {}, int8=int8)
+        sizes.append((tmp_path / "a.safetensors").stat().st_size)
+    assert sizes[1] < 0.51 * sizes[0]
 
 
 def test_a_member_is_built_of_what_its_file_describes(copied):

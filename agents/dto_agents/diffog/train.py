@@ -158,6 +158,7 @@ def train_filter(
         seed=seed,
         report=report,
         origin={"base": origin},
+        int8=recipe.int8,
     )
 
 

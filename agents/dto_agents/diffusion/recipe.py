@@ -35,6 +35,7 @@ class DiffusionRecipe:
         ema_power: the average's decay at step n is 1 - (1 + n) ** -ema_power, up to ``ema_max``.
         ema_max: largest decay of the average.
         bfloat16: whether matrix products of training run in bfloat16.
+        int8: whether the trained matrices are kept as 8-bit integers, see :func:`dto_agents.zoo.write`.
     """
 
     denoiser: Literal["mlp", "unet"] = "mlp"
@@ -56,6 +57,7 @@ class DiffusionRecipe:
     ema_power: float = 0.75
     ema_max: float = 0.9999
     bfloat16: bool = True
+    int8: bool = False
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
@@ -87,10 +89,12 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/Lift-v0": DiffusionRecipe(width=256, steps=8_000, rotations=(3, 13)),
         "dto/Can-v0": DiffusionRecipe(width=400, steps=20_000, rotations=_ONE_OBJECT),
         "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
-        "dto/ToolHang-v0": DiffusionRecipe(width=400, steps=40_000, rotations=_THREE_OBJECTS),
-        "dto/Transport-v0": DiffusionRecipe(width=384, steps=40_000, rotations=_TWO_ARMS),
+        "dto/ToolHang-v0": DiffusionRecipe(width=400, steps=40_000, rotations=_THREE_OBJECTS, int8=True),
+        "dto/Transport-v0": DiffusionRecipe(width=320, steps=40_000, rotations=_TWO_ARMS, int8=True),
         **{
-            f"dto/{task}-v0": DiffusionRecipe(width=160, steps=steps, rotations=_NOW_AND_BEFORE, observation_noise=0.01)
+            f"dto/{task}-v0": DiffusionRecipe(
+                width=160, steps=steps, rotations=_NOW_AND_BEFORE, observation_noise=0.01, int8=True
+            )
             for task, steps in (
                 ("PickPlaceWall", 12_000),
                 ("ShelfPlace", 8_000),
@@ -99,13 +103,13 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
                 ("StickPull", 6_000),
             )
         },
-        "dto/MoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=_THREE_THINGS),
-        "dto/ArrangeChopsticks-v0": DiffusionRecipe(width=160, steps=20_000, rotations=_THREE_THINGS),
+        "dto/MoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=_THREE_THINGS, int8=True),
+        "dto/ArrangeChopsticks-v0": DiffusionRecipe(width=160, steps=20_000, rotations=_THREE_THINGS, int8=True),
         # The things' orientations in the world, after the joints of both arms, or of one.
-        "dto/AlohaTransferCube-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31,)),
-        "dto/AlohaInsertion-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31, 38)),
-        "dto/AlohaArrangeDesk-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31, 38, 45)),
-        "dto/AlohaMoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=(17, 24)),
+        "dto/AlohaTransferCube-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31,), int8=True),
+        "dto/AlohaInsertion-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31, 38), int8=True),
+        "dto/AlohaArrangeDesk-v0": DiffusionRecipe(width=144, steps=20_000, rotations=(31, 38, 45), int8=True),
+        "dto/AlohaMoveStack-v0": DiffusionRecipe(width=160, steps=12_000, rotations=(17, 24), int8=True),
         # For the chunks that filters learn from: an episode is one.
         "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),
     }

@@ -131,4 +131,5 @@ def train_diffusion(
         report=report,
         prefix="denoiser.",
         tensors=windows.observed.tensors("observation"),
+        int8=recipe.int8,
     )

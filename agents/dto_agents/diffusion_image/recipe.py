@@ -48,6 +48,7 @@ class ImageRecipe(DiffusionRecipe):
     draws: int = 8
     state_weight: float = 1.0
     views: int = 4
+    int8: bool = True
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""

@@ -189,6 +189,7 @@ def train_image_policy(
         prefix="network.denoiser.",
         tensors=windows.hand_range.tensors("hands"),
         frozen={f"network.{name}": value for name, value in seen.items() if not name.startswith("denoiser.")},
+        int8=recipe.int8,
     )
 
 

@@ -26,6 +26,7 @@ class CloudRecipe(DiffusionRecipe):
     channels: tuple[int, ...] = (32, 64, 128)
     code: int = 64
     jitter: float = 0.005
+    int8: bool = True
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""

@@ -163,4 +163,5 @@ def train_cloud_policy(
         report=report,
         prefix="network.",
         tensors={**windows.places.tensors("places"), **windows.hand_range.tensors("hands")},
+        int8=recipe.int8,
     )
