@@ -13,9 +13,10 @@ import numpy as np
 
 from dto_eval.suites import SuiteOptions
 from dto_eval.suites.diffog_phases import write_phases
-from dto_eval.suites.page import Page
+from dto_eval.suites.page import Page, interval
 from dto_eval.suites.runs import Done, Planned, Runs
 from dto_eval.suites.training import data_of, trained_filter
+from dto_eval.suites.verdicts import gain, lead, level, loss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ EPISODES = 300
 ALPHAS = (0.0, 1.0, 4.0, 8.0, 16.0)
 BOUNDS = (0.05, 0.1, 0.2, 0.3)
 RESIDUALS = (0.01, 0.1, 1.0, 4.0, 16.0)
+CHOSEN = {"alpha": 4.0, "bound": 0.1}  # what the paper chooses by Figure 10
 VELOCITY = 0.5
 # Table X: method -> success, largest velocity, largest acceleration.
 PAPER_VELOCITY = {
@@ -50,9 +52,11 @@ def write_sweeps(page: Page, options: SuiteOptions, runs: Runs, episodes: int) -
     swept = {name: list(_swept(options, runs, name, episodes)) for name in ("alpha", "bound")}
     _sweep_table(page, "figure10", swept)
     page.figure("figure10", _lines(swept), "Success and smoothness against smoothing weight and bound, Square.")
+    page.text(_knobs(swept))
     page.heading("Figure 13: a residual policy with a penalty on differences")
     residual = {"alpha": list(_residual(options, runs, episodes))}
     _sweep_table(page, "figure13", residual)
+    page.text(_residual_sentence(runs, residual["alpha"], whole))
     page.heading("Table X: a limit on velocity too")
     _velocity(page, options, runs, episodes, whole)
 
@@ -94,9 +98,41 @@ def _sweep_table(page: Page, name: str, swept: Mapping[str, Sequence[Point]]) ->
             summary = done.summary
             success = summary["success_rate"]
             figures = [summary[key]["mean"] for key in ("max_difference", "std_difference", "steps")]
-            interval = f"[{success['lo']:.3f}, {success['hi']:.3f}]"
-            rows.append([parameter, value, method, success["mean"], interval, *figures, done.episodes])
+            rows.append([parameter, value, method, success["mean"], interval(success), *figures, done.episodes])
     page.table(name, [*columns, "episodes"], rows, digits=4)
+
+
+def _knobs(swept: Mapping[str, Sequence[Point]]) -> str:
+    """What the paper reads off Figure 10, of DiffOG: too much weight and too tight a bound both cost success."""
+    lines = ["The paper finds that too large a weight costs a little success and too tight a bound more."]
+    for name, extreme in (("alpha", ALPHAS[-1]), ("bound", BOUNDS[0])):
+        own = {value: done for method, value, done in swept[name] if method == "diffog"}
+        if not {extreme, CHOSEN[name]} <= own.keys():
+            continue
+        first, second = own[CHOSEN[name]], own[extreme]
+        calmer = gain(first, second, "std_difference")
+        lines.append(
+            f"DiffOG, {name} {extreme:g} instead of {CHOSEN[name]:g}: the loss {loss(gain(first, second))}, the "
+            f"standard deviation of differences changes by {calmer['mean']:+.4f} {interval(calmer, 4)}."
+        )
+    return " ".join(lines)
+
+
+def _residual_sentence(runs: Runs, points: Sequence[Point], whole: int) -> str:
+    """What the paper reads off Figure 13: a small weight costs nothing, a large one much, none is as calm as DiffOG."""
+    base, diffog = (runs.get(Planned(SQUARE, name, whole)) for name in ("base", "diffog"))
+    if base is None or diffog is None or not points:
+        return "The base policy, DiffOG and a residual have not all been run."
+    first, last = points[0], points[-1]
+    calmest = min((done for _, _, done in points), key=lambda done: done.summary["std_difference"]["mean"])
+    rougher = gain(diffog, calmest, "std_difference")
+    return (
+        f"The paper finds success with the smallest weight comparable to the base policy's: here it "
+        f"{level(gain(base, first[2]))}. It finds success to drop as the weight grows: from {first[1]:g} to "
+        f"{last[1]:g} that {loss(gain(first[2], last[2]))}. It finds no residual as smooth as DiffOG: the smoothest "
+        f"has {rougher['mean']:+.4f} {interval(rougher, 4)} more standard deviation of differences, it "
+        f"{'comes out' if rougher['lo'] > 0 else 'does not come out'}."
+    )
 
 
 def _lines(swept: Mapping[str, Sequence[Point]]) -> Figure:
@@ -127,10 +163,11 @@ def _velocity(page: Page, options: SuiteOptions, runs: Runs, episodes: int, whol
     planned["diffog with the velocity limit"] = Planned(
         SQUARE, "diffog", episodes, {"velocity": VELOCITY}, weights, "one-seed"
     )
-    rows = []
+    rows, found = [], {}
     for name, plan in planned.items():
         done = runs.get(plan)
         if done is not None:
+            found[name] = done
             figures = [done.summary["success_rate"]["mean"], _largest_velocity(done)]
             rows.append([name, *figures, done.summary["max_difference"]["mean"], *PAPER_VELOCITY[name], done.episodes])
     columns = ["method", "success", "max velocity", "max acceleration", "success: paper", "max velocity: paper"]
@@ -140,6 +177,17 @@ def _velocity(page: Page, options: SuiteOptions, runs: Runs, episodes: int, whol
         rows,
         caption=f"Normalised; the limit on velocity is {VELOCITY:g}. Means over episodes of the largest values.",
     )
+    limited = found.pop("diffog with the velocity limit", None)
+    if limited is not None:
+        lines = [
+            f"above {name} {lead(gain(found[name], limited))}" for name in ("clipping", "penalty") if name in found
+        ]
+        same = (
+            f" that it costs DiffOG nothing (here it {level(gain(found['diffog'], limited))})"
+            if "diffog" in found
+            else ""
+        )
+        page.text(f"The paper finds{same} and DiffOG with the limit above filters without: {'; '.join(lines)}.")
 
 
 def _largest_velocity(done: Done) -> float:

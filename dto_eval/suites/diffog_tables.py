@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dto_eval.suites.diffog_paper import ALOHA, DESIGNS, LETO, META_WORLD, ROBOMIMIC, SUCCESS
 from dto_eval.suites.page import Page, interval
 from dto_eval.suites.runs import Done, Planned
+from dto_eval.suites.verdicts import gain, headline_name, lead, loss, points_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ LABELS = {
     "penalty": "penalty",
     "projection": "exact projection (ours)",
     "tracking": "tracking (ours)",
-    "tracking-smooth": "tracking, alpha 6 (ours)",
+    "tracking-smooth": "tracking, alpha 16 (ours)",
     "static-q": "static Q",
     "matrix": "matrix learning",
     "matrix-refine": "matrix learning, refine",
@@ -33,7 +34,7 @@ LABELS = {
 MAIN = ("base", "diffog", "diffog-refine", "clipping", "penalty", "projection", "tracking")
 DESIGN_TASKS = ("Square", "ToolHang", "Transport")
 Q_DESIGNS = ("diffog", "diffog-refine", "static-q", "matrix", "matrix-refine", "projection", "tracking")
-SMOOTH = {"alpha": 6.0}  # with which tracking is as smooth as DiffOG on Square
+SMOOTH = {"alpha": 16.0}  # with which tracking is smoother than DiffOG on Square
 MEASURED = (": interval", ": episodes")
 
 
@@ -89,10 +90,7 @@ def every(table: Table) -> Iterator[tuple[str, Mapping[str, Done]]]:
 
 def headline(done: Done) -> dict[str, float]:
     """The figure that leads a task's board with its interval: the success rate, on Push-T the score."""
-    from dto_envs.registry import row
-
-    summary = done.summary
-    return summary["score" if row(summary["env_id"]).headline == "score" else "success_rate"]
+    return done.summary[headline_name(done.summary["env_id"])]
 
 
 def write_success(page: Page, table: Table) -> None:
@@ -126,7 +124,7 @@ def _orders(tasks: Mapping[str, Mapping[str, Done]]) -> str:
         for other in ("clipping", "penalty"):
             if not {"diffog", other} <= done.keys():
                 continue
-            lines.append(f"{task}: DiffOG above {other} {_verdict(_gain(done[other], done['diffog']))}.")
+            lines.append(f"{task}: DiffOG above {other} {lead(gain(done[other], done['diffog']))}.")
     return " ".join(["The paper finds DiffOG above clipping and penalty, or level, on every task.", *lines])
 
 
@@ -140,25 +138,26 @@ def write_paired(page: Page, table: Table) -> None:
         for agent in (*MAIN[1:], "tracking-smooth"):
             if agent not in done or "base" not in done:
                 continue
-            cells: list[Any] = [task, LABELS[agent], *_figures(_gain(done["base"], done[agent]))]
+            cells: list[Any] = [task, LABELS[agent], *_figures(gain(done["base"], done[agent]))]
             compared = "diffog" in done and agent != "diffog"
-            gain = _gain(done["diffog"], done[agent]) if compared else None
-            rougher = _gain(done["diffog"], done[agent], "std_difference") if compared else None
+            more = gain(done["diffog"], done[agent]) if compared else None
+            rougher = gain(done["diffog"], done[agent], "std_difference") if compared else None
             summary = done[agent].summary
-            cells += [*_figures(gain), summary["std_difference"]["mean"], *_figures(rougher)]
+            cells += [*_figures(more), summary["std_difference"]["mean"], *_figures(rougher)]
             rows.append([*cells, summary["steps"]["mean"], done[agent].episodes])
-            if gain and rougher and agent.startswith(("tracking", "projection")) and gain["lo"] > 0 >= rougher["lo"]:
+            if more and rougher and agent.startswith(("tracking", "projection")) and more["lo"] > 0 >= rougher["lo"]:
                 verdicts.append(
-                    f"{task}: {LABELS[agent]} solves {100 * gain['mean']:.1f} points {_points(gain)} more than DiffOG; "
-                    f"its standard deviation of differences is {rougher['mean']:+.4f} {interval(rougher, 4)} from it."
+                    f"{task}: {LABELS[agent]} solves {100 * more['mean']:.1f} points {points_interval(more)} more than "
+                    f"DiffOG; its standard deviation of differences is {rougher['mean']:+.4f} {interval(rougher, 4)} "
+                    "from it."
                 )
     page.table("paired", columns, rows, digits=4, caption="Differences of success (Push-T: score), paired by episode.")
     found = verdicts or ["None is found here."]
     page.text(" ".join(["Filters that solve more than DiffOG and are not rougher, by paired intervals:", *found]))
 
 
-def _figures(gain: Mapping[str, float] | None) -> list[Any]:
-    return [None, None] if gain is None else [gain["mean"], interval(gain)]
+def _figures(difference: Mapping[str, float] | None) -> list[Any]:
+    return [None, None] if difference is None else [difference["mean"], interval(difference)]
 
 
 def write_motion(page: Page, table: Table) -> None:
@@ -184,6 +183,30 @@ def write_motion(page: Page, table: Table) -> None:
     for group, tasks in table.items():
         title = group.title.partition(":")[0]
         page.figure(f"motion-{group.name}", _bars(tasks), f"{title}: {caption}")
+    page.text(_calmer(table))
+
+
+def _calmer(table: Table) -> str:
+    """Whether every filter calms the base policy, as the paper finds, and which does most."""
+    rougher, best, compared = [], [], 0
+    for task, done in every(table):
+        motion = {agent: run.summary for agent, run in done.items() if agent in MAIN}
+        base = motion.pop("base", None)
+        if base is None or not motion:
+            continue
+        compared += len(motion)
+        for agent, summary in motion.items():
+            if any(summary[key]["mean"] >= base[key]["mean"] for key in ("max_difference", "std_difference")):
+                rougher.append(f"{LABELS[agent]} on {task}")
+        calmest = min(motion, key=lambda agent: motion[agent]["std_difference"]["mean"])
+        best.append(f"{LABELS[calmest]} on {task} ({motion[calmest]['std_difference']['mean']:.4f})")
+    if not compared:
+        return "No filter has been run beside its base policy."
+    outcome = f"does not for {', '.join(rougher)}" if rougher else f"comes out in all {compared} comparisons"
+    return (
+        "The paper finds the largest difference and the standard deviation of differences lower behind every filter "
+        f"than without one: it {outcome}. The smallest deviation is that of {'; '.join(best)}."
+    )
 
 
 def _bars(tasks: Mapping[str, Mapping[str, Done]]) -> Figure:
@@ -217,6 +240,25 @@ def write_designs(page: Page, tasks: Mapping[str, Mapping[str, Done]]) -> None:
             cells += _cells(tasks[task].get(agent))
         rows.append([*cells, *DESIGNS.get(agent, (None, None))])
     page.table("table5", columns, rows)
+    page.text(_design_orders({task: tasks[task] for task in chosen}))
+
+
+def _design_orders(tasks: Mapping[str, Mapping[str, Done]]) -> str:
+    lines = [
+        f"{task}: DiffOG above {LABELS[other]} {lead(gain(done[other], done['diffog']))}."
+        for task, done in tasks.items()
+        for other in ("static-q", "matrix")
+        if {"diffog", other} <= done.keys()
+    ]
+    lines += [
+        f"{task}: {LABELS['matrix-refine']} below matrix learning {loss(gain(done['matrix'], done['matrix-refine']))}."
+        for task, done in tasks.items()
+        if {"matrix", "matrix-refine"} <= done.keys()
+    ]
+    claim = (
+        "The paper, on ToolHang and Transport, finds DiffOG best, and refine training more than matrices can follow."
+    )
+    return " ".join([claim, *lines])
 
 
 def write_leto(page: Page, table: Table, leto: Mapping[str, Done]) -> None:
@@ -242,24 +284,5 @@ def _leads(leto: Mapping[str, Done], filtered: Mapping[str, Mapping[str, Done]])
     for task, own in leto.items():
         if (other := filtered.get(task, {}).get("diffog")) is None:
             continue
-        lines.append(f"{task}: it {_verdict(_gain(own, other))}.")
+        lines.append(f"{task}: it {lead(gain(own, other))}.")
     return " ".join(["The paper finds DiffOG above LeTO on every task.", *lines])
-
-
-def _verdict(gain: Mapping[str, float]) -> str:
-    """Whether a lead that the paper finds comes out, with the paired gain that says so."""
-    outcome = "comes out" if gain["lo"] > 0 else "is reversed" if gain["hi"] < 0 else "is undecided"
-    return f"{outcome} ({100 * gain['mean']:+.1f} points {_points(gain)})"
-
-
-def _gain(first: Done, second: Done, name: str | None = None) -> dict[str, float]:
-    """``second - first``, paired, of a figure; of the one that leads the task's board by default."""
-    from dto_envs.registry import row
-    from dto_eval.comparison import compare_runs
-
-    name = name or ("score" if row(first.run.run.protocol.env_id).headline == "score" else "success_rate")
-    return compare_runs(first.run, second.run).differences[name].as_dict()
-
-
-def _points(figure: Mapping[str, float]) -> str:
-    return f"[{100 * figure['lo']:.1f}, {100 * figure['hi']:.1f}]"

@@ -22,6 +22,7 @@ from dto_eval.suites.leto_time import write_time
 from dto_eval.suites.page import Page, interval
 from dto_eval.suites.runs import Done, Planned, Runs
 from dto_eval.suites.training import SEED, data_of, trained_policies, weights_of
+from dto_eval.suites.verdicts import gain, points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,29 +146,25 @@ def write_success(page: Page, table: Mapping[Cell, Mapping[str, Done]]) -> None:
 
 def _orders(table: Mapping[Cell, Mapping[str, Done]]) -> list[str]:
     """Where LeTO's lead over the others that the paper finds comes out."""
-    from dto_eval.comparison import compare_runs
-
     lines = []
     for place, (cell, done) in enumerate(table.items()):
         for other in ("lstm-gmm", "lstm-gmm-clipping", "clipping", "base"):
             if not {"leto", other} <= done.keys():
                 continue
-            gain = compare_runs(done[other].run, done["leto"].run).differences["success_rate"].as_dict()
+            more = gain(done[other], done["leto"])
             published = SUCCESS["leto"][place][0] - SUCCESS[other][place][0]
-            points = f"{100 * gain['mean']:+.1f} points [{100 * gain['lo']:.1f}, {100 * gain['hi']:.1f}]"
-            verdict = _verdict(gain, published)
-            label = METHODS[other].label
             lines.append(
-                f"- {cell[0]} {cell[1]}: LeTO is {points} from {label}, the paper {100 * published:+.1f}: {verdict}."
+                f"- {cell[0]} {cell[1]}: LeTO is {points(more)} from {METHODS[other].label}, the paper "
+                f"{100 * published:+.1f}: {_verdict(more, published)}."
             )
     return lines or ["- LeTO and another method have not been run on the same task."]
 
 
-def _verdict(gain: Mapping[str, float], published: float) -> str:
-    if gain["lo"] <= published <= gain["hi"]:
+def _verdict(more: Mapping[str, float], published: float) -> str:
+    if more["lo"] <= published <= more["hi"]:
         return "agrees"
-    if gain["lo"] > 0 or gain["hi"] < 0:
-        return "the order agrees, not the size" if gain["mean"] * published > 0 else "the order is another"
+    if more["lo"] > 0 or more["hi"] < 0:
+        return "the order agrees, not the size" if more["mean"] * published > 0 else "the order is another"
     return "level here"
 
 

@@ -47,6 +47,7 @@ def test_its_tables_hold_ours_beside_the_papers(tmp_path, made_up_runs):
         lost = next(row for row in csv.DictReader(file) if row["method"] == "clipping")
     assert float(lost["success: above the base"]) < 0 and float(lost["std of differences"]) < 0.02
     assert "not rougher, by paired intervals: None is found here." in page, "tracking solves as much as DiffOG"
+    assert "than without one: it comes out in all 3 comparisons. The smallest deviation is that of" in page
 
 
 def test_a_filter_that_solves_more_than_diffog_and_is_not_rougher_is_named(tmp_path):
@@ -96,6 +97,13 @@ def test_a_batch_is_timed_only_where_its_agent_is_trained(tmp_path):
     assert diffog_time.batch_seconds("dto/PushT-v0", "base", tmp_path) is None
     seconds = diffog_time.batch_seconds("dto/PushT-v0", "hold")
     assert seconds is not None and 0 <= seconds < 1
+
+
+def test_what_costs_most_is_said():
+    measured = {"base": 0.05, "static-q": 0.06, "diffog": 0.062}
+    assert "static Q adds 10.0 ms" in diffog_time._costs(measured) and "it comes out" in diffog_time._costs(measured)
+    assert "DiffOG 50.0 ms: it does not come out" in diffog_time._costs({**measured, "diffog": 0.1})
+    assert "not both" in diffog_time._costs({"base": 0.05})
 
 
 def test_no_episodes_are_refused(tmp_path):

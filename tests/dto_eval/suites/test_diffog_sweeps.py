@@ -41,7 +41,10 @@ def test_every_point_is_trained_and_run(tmp_path, asked):
     options = SuiteOptions(out=tmp_path / "out", data=(Path("Square.hdf5"),))
     page = Page("sweeps", options.out)
     diffog_sweeps.write_sweeps(page, options, Runs(options), episodes=6)
-    page.write()
+    text = page.write().read_text()
+    assert "DiffOG, alpha 16 instead of 4: the loss is undecided (+0.0 points" in text
+    assert "DiffOG, bound 0.05 instead of 0.1" in text and "from 0.01 to 16 that is undecided" in text
+    assert "costs DiffOG nothing (here it is not told apart (+0.0 points" in text
     swept = rows_of(options.out / "figure10.csv")
     assert [row["value"] for row in swept if row["method"] == "diffog"] == [repr(v) for v in (*ALPHAS, *BOUNDS)]
     assert [row["value"] for row in swept if row["method"] == "tracking"] == [repr(v) for v in (*ALPHAS, *BOUNDS)]
