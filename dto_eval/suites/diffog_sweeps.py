@@ -183,7 +183,7 @@ def _velocity(page: Page, options: SuiteOptions, runs: Runs, episodes: int, whol
             f"above {name} {lead(gain(found[name], limited))}" for name in ("clipping", "penalty") if name in found
         ]
         same = (
-            f" that it costs DiffOG nothing (here it {level(gain(found['diffog'], limited))})"
+            f" that the limit costs DiffOG nothing (here it {level(gain(found['diffog'], limited))})"
             if "diffog" in found
             else ""
         )

@@ -44,7 +44,7 @@ def test_every_point_is_trained_and_run(tmp_path, asked):
     text = page.write().read_text()
     assert "DiffOG, alpha 16 instead of 4: the loss is undecided (+0.0 points" in text
     assert "DiffOG, bound 0.05 instead of 0.1" in text and "from 0.01 to 16 that is undecided" in text
-    assert "costs DiffOG nothing (here it is not told apart (+0.0 points" in text
+    assert "the limit costs DiffOG nothing (here it is not told apart (+0.0 points" in text
     swept = rows_of(options.out / "figure10.csv")
     assert [row["value"] for row in swept if row["method"] == "diffog"] == [repr(v) for v in (*ALPHAS, *BOUNDS)]
     assert [row["value"] for row in swept if row["method"] == "tracking"] == [repr(v) for v in (*ALPHAS, *BOUNDS)]
