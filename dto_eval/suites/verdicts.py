@@ -45,17 +45,19 @@ def points_interval(figure: Figure) -> str:
 
 def lead(figure: Figure) -> str:
     """Whether a lead that the paper finds comes out, by the paired gain that should be above zero."""
-    outcome = "comes out" if figure["lo"] > 0 else "is reversed" if figure["hi"] < 0 else "is undecided"
-    return f"{outcome} ({points(figure)})"
+    return _say(figure, above="comes out", below="is reversed", between="is undecided")
 
 
 def loss(figure: Figure) -> str:
     """Whether a loss that the paper finds comes out, by the paired gain that should be below zero."""
-    outcome = "comes out" if figure["hi"] < 0 else "is reversed" if figure["lo"] > 0 else "is undecided"
-    return f"{outcome} ({points(figure)})"
+    return _say(figure, above="is reversed", below="comes out", between="is undecided")
 
 
 def level(figure: Figure) -> str:
     """Whether what the paper finds to change nothing changes nothing here, by the paired gain."""
-    outcome = "is lower" if figure["hi"] < 0 else "is higher" if figure["lo"] > 0 else "is not told apart"
+    return _say(figure, above="is higher", below="is lower", between="is not told apart")
+
+
+def _say(figure: Figure, *, above: str, below: str, between: str) -> str:
+    outcome = above if figure["lo"] > 0 else below if figure["hi"] < 0 else between
     return f"{outcome} ({points(figure)})"

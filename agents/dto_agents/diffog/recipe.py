@@ -95,8 +95,8 @@ _SMALL = {"width": 96, "feedforward": 96, "int8": True}
 def recipe_for(agent: str, env_id: str) -> FilterRecipe:
     """The recipe of a learned filter; the layout of ``env_id`` gives its bound and alpha.
 
-    It is the same for every environment, but transformers are narrower where a task is not among the paper's own of
-    this size, and of ToolHang only rounded more.
+    It is the same for every environment, but for transformers: beyond the first tasks they are narrower and kept as
+    8-bit integers, ToolHang's at full width.
     """
     if agent not in RECIPES:
         raise ValueError(f"there is no learned filter {agent!r}; choose from {', '.join(RECIPES)}")
