@@ -16,10 +16,29 @@ EMBEDDING = 128  # width of the embedded condition (noise level and observations
 def build_denoiser(recipe: DiffusionRecipe, action_size: int, condition_size: int) -> MLPDenoiser | UNetDenoiser:
     """The untrained denoiser of a recipe, ``mlp`` or ``unet``, for conditions of ``condition_size`` numbers."""
     if recipe.denoiser == "mlp":
-        return MLPDenoiser(recipe.width, recipe.blocks, recipe.horizon, action_size, condition_size)
+        return MLPDenoiser(
+            recipe.width, recipe.blocks, recipe.horizon, action_size, condition_size, exact=recipe.exact_inputs
+        )
     if recipe.denoiser == "unet":
-        return UNetDenoiser((recipe.width, 2 * recipe.width, 4 * recipe.width), action_size, condition_size)
+        channels = (recipe.width, 2 * recipe.width, 4 * recipe.width)
+        return UNetDenoiser(channels, action_size, condition_size, exact=recipe.exact_inputs)
     raise ValueError(f"there is no denoiser {recipe.denoiser!r}; choose mlp or unet")
+
+
+class ReadingLayer(nn.Linear):
+    """A linear layer on observations, if ``exact`` in float32 where the layers after it run in bfloat16."""
+
+    def __init__(self, inputs: int, outputs: int, exact: bool) -> None:
+        """From ``inputs`` to ``outputs`` numbers."""
+        super().__init__(inputs, outputs)
+        self._exact = exact
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, inputs) -> (B, outputs)."""
+        if not self._exact:
+            return super().forward(values)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(values.float())
 
 
 class ConditionEmbedding(nn.Module):
@@ -27,14 +46,14 @@ class ConditionEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, condition_size: int, size: int = EMBEDDING) -> None:
-        """Condition vectors of ``condition_size`` numbers."""
+    def __init__(self, condition_size: int, size: int = EMBEDDING, *, exact: bool = False) -> None:
+        """Condition vectors of ``condition_size`` numbers; ``exact`` as in :class:`ReadingLayer`."""
         super().__init__()
         self.size = size
         frequencies = torch.exp(-math.log(10_000.0) * torch.arange(size // 4) / (size // 4))
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.layers = nn.Sequential(
-            nn.Linear(size // 2 + condition_size, 2 * size), nn.SiLU(), nn.Linear(2 * size, size), nn.SiLU()
+            ReadingLayer(size // 2 + condition_size, 2 * size, exact), nn.SiLU(), nn.Linear(2 * size, size), nn.SiLU()
         )
 
     def forward(self, timestep: Tensor, condition: Tensor) -> Tensor:
@@ -66,11 +85,13 @@ class ModulatedBlock(nn.Module):
 class MLPDenoiser(nn.Module):
     """Residual MLP on the flattened sequence: on a CPU by far the most learning per second."""
 
-    def __init__(self, width: int, blocks: int, horizon: int, action_size: int, condition_size: int) -> None:
-        """Sequences (B, horizon, action_size); conditions (B, condition_size)."""
+    def __init__(
+        self, width: int, blocks: int, horizon: int, action_size: int, condition_size: int, *, exact: bool = False
+    ) -> None:
+        """Sequences (B, horizon, action_size); conditions (B, condition_size); ``exact``: see ReadingLayer."""
         super().__init__()
-        self.embedding = ConditionEmbedding(condition_size)
-        self.lift = nn.Linear(horizon * action_size + condition_size, width)
+        self.embedding = ConditionEmbedding(condition_size, exact=exact)
+        self.lift = ReadingLayer(horizon * action_size + condition_size, width, exact)
         self.blocks = nn.ModuleList(ModulatedBlock(width) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.drop = nn.Linear(width, horizon * action_size)
@@ -109,13 +130,18 @@ class ConvolutionBlock(nn.Module):
 class UNetDenoiser(nn.Module):
     """Conditional 1-D U-Net over time (Janner et al. 2022; Chi et al. 2023). The horizon is a multiple of 4."""
 
-    def __init__(self, channels: tuple[int, int, int], action_size: int, condition_size: int) -> None:
-        """Channels of the three levels, multiples of 8; the sequence is halved between levels."""
+    def __init__(
+        self, channels: tuple[int, int, int], action_size: int, condition_size: int, *, exact: bool = False
+    ) -> None:
+        """Channels of the three levels, multiples of 8; the sequence is halved between levels.
+
+        ``exact``: see :class:`ReadingLayer`.
+        """
         super().__init__()
         top, middle, bottom = channels
         if top % 8:
             raise ValueError(f"the U-Net's width must be a multiple of 8, not {top}")
-        self.embedding = ConditionEmbedding(condition_size)
+        self.embedding = ConditionEmbedding(condition_size, exact=exact)
         self.down_top = ConvolutionBlock(action_size, top)
         self.down_middle = ConvolutionBlock(top, middle)
         self.bottom = ConvolutionBlock(middle, bottom)

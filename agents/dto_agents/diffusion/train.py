@@ -63,7 +63,7 @@ def make_windows(
     return Windows(
         states=observations[index[:, : recipe.n_obs_steps]],
         actions=actions[index],
-        observed=Range.of(features(observations, recipe.rotations)),
+        observed=Range.of(features(observations, recipe.rotations), recipe.least_range),
         data=data,
     )
 

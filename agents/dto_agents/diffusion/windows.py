@@ -28,9 +28,11 @@ class Range:
     high: Tensor
 
     @classmethod
-    def of(cls, observations: Tensor) -> Range:
-        """The range of observations (N, D)."""
-        return cls(observations.amin(dim=0), observations.amax(dim=0))
+    def of(cls, observations: Tensor, least: float = 0.0) -> Range:
+        """The range of observations (N, D), about its middle widened to ``least`` where it is narrower."""
+        low, high = observations.amin(dim=0), observations.amax(dim=0)
+        missing = (least - (high - low)).clamp(min=0.0) / 2
+        return cls(low - missing, high + missing)
 
     @classmethod
     def saved(cls, tensors: Mapping[str, Tensor], name: str) -> Range:

@@ -80,13 +80,14 @@ def make_windows(
     states = all_states(used)
     first, end = recipe.hand
     whole, hands = features(states, recipe.rotations), features(states[:, first:end], recipe.hand_rotations)
+    hand_range = Range.of(hands, recipe.least_range)
     return ImageWindows(
         pictures=torch.from_numpy(np.concatenate(shown)),
-        hands=Range.of(hands).normalize(hands),
-        states=Range.of(whole).normalize(whole),
+        hands=hand_range.normalize(hands),
+        states=Range.of(whole, recipe.least_range).normalize(whole),
         seen=index[:, : recipe.n_obs_steps],
         actions=normalized_actions(used, row(env_id).layout)[index],
-        hand_range=Range.of(hands),
+        hand_range=hand_range,
         state_size=states.shape[1],
         data=data,
     )

@@ -65,7 +65,7 @@ def make_windows(
     used, data = chosen(demonstrations, episodes, seed)
     clouds, hands = look_again(env_id, read_states(path, data.episodes), recipe.points)
     index = windows_of(used, recipe)
-    places, hand_range = Range.of(clouds.reshape(-1, 3).double()), Range.of(hands)
+    places, hand_range = Range.of(clouds.reshape(-1, 3).double()), Range.of(hands, recipe.least_range)
     return CloudWindows(
         clouds=places.normalize(clouds),
         hands=hand_range.normalize(hands),

@@ -85,7 +85,7 @@ class Hand:
         off = np.clip(self._aim * goal.reach, -style.aim_limit, style.aim_limit)
         error = goal.position + off - gripper.position
         turn = (goal.rotation * gripper.rotation.inv()).as_rotvec()
-        linear = np.clip(style.linear_gain * error / LINEAR_STEP, -1.0, 1.0)
+        linear = np.clip(style.linear_gain * error / LINEAR_STEP, -goal.pace, goal.pace)
         rotational = style.rotational_gain * turn / ROTATIONAL_STEP
         return np.concatenate([linear, rotational / max(1.0, float(np.abs(rotational).max()) / style.fastest_turn)])
 

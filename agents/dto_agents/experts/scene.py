@@ -81,6 +81,7 @@ class Goal:
         close: True to close the fingers.
         reach: horizontal distance in m left to what the movement is for; far away, people aim loosely.
         stage: what the movement belongs to, for plans that must remember it.
+        pace: largest translational deflection, before the hand's speed; people slow down for what is fine.
     """
 
     position: np.ndarray
@@ -88,6 +89,7 @@ class Goal:
     close: bool
     reach: float
     stage: str = ""
+    pace: float = 1.0
 
 
 @dataclass(frozen=True)

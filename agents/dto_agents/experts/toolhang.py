@@ -36,6 +36,8 @@ TRAVEL_HEIGHT = 1.15  # of the gripper, above stand and frame
 RING_CLEARANCE = 0.05  # height of the ring over the bump's top, while it is carried there
 RING_LAID = -0.010  # height of the ring over the bump's top, when it is let go
 SLOW_STEP = 0.012  # lowering the ring asks for no more than this: too hard, and it tears the frame out of the stand
+FINE = 0.03  # within this height of the rim or of the bump's top, and beside them, the hand is slow
+FINE_PACE, DOWN_PACE = 0.25, 0.5  # there, and on the way down into the hole
 PRESS_ANGLE = 0.09  # pressing asks for the handle to be turned by this much more, in rad
 LET_GO, PRESS = "let go of the tool", "press the tool"  # the stages that must be remembered
 
@@ -90,7 +92,8 @@ def _insert(scene: Scene) -> Goal:
     corner = Pose(hole + [0.0, 0.0, height] - upright.apply(TIP), upright)
     target = gripper_for(gripper, frame, corner)
     if inside or (away < 0.02 and turn < 0.1):
-        return Goal(target.position, target.rotation, close=True, reach=0.0)
+        pace = FINE_PACE if abs(tip[2] - hole[2]) < FINE else DOWN_PACE
+        return Goal(target.position, target.rotation, close=True, reach=0.0, pace=pace)
     if gripper.position[2] < TURN_PLACE[2]:
         rising = gripper.position if gripper.position[2] < 0.92 else TURN_PLACE
         return Goal(_above(rising, target.position[2]), gripper.rotation, close=True, reach=0.0)
@@ -137,7 +140,8 @@ def _hang(scene: Scene) -> Goal:
     target = gripper_for(gripper, tool, Pose(bump + [0.0, 0.0, height] - outward.apply(RING), outward))
     if away > 0.05 and (ring[2] < bump[2] + RING_CLEARANCE - 0.02 or turn > 0.8):
         return Goal(_above(gripper.position, target.position[2]), target.rotation, close=True, reach=0.0)
-    return Goal(target.position, target.rotation, close=True, reach=0.0 if around else away)
+    pace = FINE_PACE if away < 0.02 and ring[2] < bump[2] + FINE else 1.0
+    return Goal(target.position, target.rotation, close=True, reach=0.0 if around else away, pace=pace)
 
 
 def _on_hook(frame: Pose, tool: Pose) -> bool:

@@ -48,6 +48,14 @@ def test_range_maps_data_onto_the_unit_box_and_leaves_constants_unscaled():
     assert beyond[0, 1] == pytest.approx(1.0)
 
 
+def test_what_hardly_moves_is_scaled_as_if_it_moved_by_the_least_range():
+    observations = torch.tensor([[0.0, 3.0, 7.0], [1.0, 3.01, 7.0]], dtype=torch.float64)
+    observed = Range.of(observations, least=0.05)
+    np.testing.assert_allclose(observed.normalize(observations), [[-1, -0.2, 0], [1, 0.2, 0]], atol=1e-6)
+    pushed = observations[:1] + torch.tensor([0.0, 0.0, 0.002])
+    assert observed.normalize(pushed)[0, 2] == pytest.approx(0.08, abs=1e-6)
+
+
 def test_choice_of_episodes_depends_on_the_seed_only():
     assert choose_episodes(5, None, 3) == (0, 1, 2, 3, 4)
     first = choose_episodes(206, 90, 42)

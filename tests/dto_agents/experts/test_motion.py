@@ -34,6 +34,13 @@ def test_a_steady_hand_deflects_fully_towards_a_far_goal_and_in_proportion_to_a_
     np.testing.assert_allclose(near, expected, atol=1e-9)
 
 
+def test_fine_work_is_slow_and_its_small_corrections_are_not_smaller():
+    hand = Hand(STEADY, np.random.default_rng(0))
+    slow = dataclasses.replace(goal_at([1, -1, 0.002]), pace=0.25)
+    expected = [0.25, -0.25, STEADY.linear_gain * 0.002 / 0.05, 0, 0, 0]
+    np.testing.assert_allclose(hand.deflect(gripper_at([0, 0, 0]), slow), expected, atol=1e-9)
+
+
 def test_a_large_turn_keeps_its_axis():
     deflection = Hand(STEADY, np.random.default_rng(0)).deflect(gripper_at([0, 0, 0]), goal_at([0, 0, 0], yaw=3.0))
     np.testing.assert_allclose(deflection, [0, 0, 0, 0, 0, 1], atol=1e-9)
