@@ -9,7 +9,7 @@ from dto_agents.experts.grasping import OPEN_WIDTH, fetch, fetch_from, gripper_f
 from dto_agents.experts.motion import MotionStyle
 from dto_agents.experts.scene import Goal, Gripper, Memory, Pose, Scene, nearest, pointing_down
 
-STYLE = MotionStyle(fastest_turn=0.45, agility=0.6, slip_rate=0.0015)
+STYLE = MotionStyle(fastest_turn=0.45, agility=0.6)
 OBJECTS = (7, 21, 35)  # the stand's base, the frame at its corner, the tool at its middle
 
 # In the stand's frame: a hole 10 mm wide, from its rim down to the base plate.
@@ -36,9 +36,11 @@ TRAVEL_HEIGHT = 1.15  # of the gripper, above stand and frame
 RING_CLEARANCE = 0.05  # height of the ring over the bump's top, while it is carried there
 RING_LAID = -0.010  # height of the ring over the bump's top, when it is let go
 SLOW_STEP = 0.012  # lowering the ring asks for no more than this: too hard, and it tears the frame out of the stand
-FINE = 0.03  # within this height of the rim or of the bump's top, and beside them, the hand is slow
-FINE_PACE, DOWN_PACE = 0.25, 0.5  # there, and on the way down into the hole
+# What is fitted comes down slowly and aimed loosely, hovers while it is aligned, then goes in.
+NEAR, HOVER, LOOSE = 0.02, 0.007, 0.05  # m: beside the goal, over it, and the reach of an aim that is some mm off
+FINE_PACE, DOWN_PACE = 0.2, 0.5  # near the goal, and on the way down into the hole
 PRESS_ANGLE = 0.09  # pressing asks for the handle to be turned by this much more, in rad
+FALLING = 14  # steps in which a tool that was let go may fall by itself
 LET_GO, PRESS = "let go of the tool", "press the tool"  # the stages that must be remembered
 
 
@@ -87,13 +89,15 @@ def _insert(scene: Scene) -> Goal:
     turn = (upright * frame.rotation.inv()).magnitude()
     away = float(np.linalg.norm((hole - tip)[:2]))
     inside = away < 0.006 and tip[2] < hole[2]
-    misfit = max(away - 0.0025, 0.1 * (turn - 0.03), 0.0)
-    height = -0.16 if inside else min(-0.01 + 12.0 * misfit, TIP_CLEARANCE)
-    corner = Pose(hole + [0.0, 0.0, height] - upright.apply(TIP), upright)
+    near = away < NEAR and turn < 0.1
+    height = _fitted(float(tip[2] - hole[2]), away < 0.0025 and turn < 0.03) if near else TIP_CLEARANCE
+    corner = Pose(hole + [0.0, 0.0, -0.16 if inside else height] - upright.apply(TIP), upright)
     target = gripper_for(gripper, frame, corner)
-    if inside or (away < 0.02 and turn < 0.1):
-        pace = FINE_PACE if abs(tip[2] - hole[2]) < FINE else DOWN_PACE
-        return Goal(target.position, target.rotation, close=True, reach=0.0, pace=pace)
+    if inside:
+        return Goal(target.position, target.rotation, close=True, reach=0.0, pace=DOWN_PACE)
+    if near:
+        reach = LOOSE if tip[2] > hole[2] + 1.5 * HOVER else 0.0
+        return Goal(target.position, target.rotation, close=True, reach=reach, pace=FINE_PACE)
     if gripper.position[2] < TURN_PLACE[2]:
         rising = gripper.position if gripper.position[2] < 0.92 else TURN_PLACE
         return Goal(_above(rising, target.position[2]), gripper.rotation, close=True, reach=0.0)
@@ -102,6 +106,11 @@ def _insert(scene: Scene) -> Goal:
     if tip[2] < hole[2] + TIP_CLEARANCE - 0.03:
         return Goal(_above(gripper.position, target.position[2]), target.rotation, close=True, reach=0.0)
     return Goal(target.position, target.rotation, close=True, reach=away)
+
+
+def _fitted(height: float, fits: bool) -> float:
+    """Height over its goal at which something should be that is ``height`` over it: hovering there until it fits."""
+    return -0.01 if fits and height < 2 * HOVER else HOVER
 
 
 def _back_off(gripper: Gripper) -> Goal:
@@ -134,14 +143,18 @@ def _hang(scene: Scene) -> Goal:
     around = away < 0.006 and ring[2] < bump[2] + 0.003
     if around and ring[2] < bump[2] + RING_LAID + 0.003:
         return _let_go(gripper)
-    misfit = max(away - 0.003, 0.1 * (turn - 0.05), 0.0)
-    height = RING_LAID - 0.005 if around else min(RING_LAID + 12.0 * misfit, RING_CLEARANCE)
-    height = max(height, ring[2] - bump[2] - SLOW_STEP) if away < 0.02 else height
+    over = float(ring[2] - bump[2])
+    near = away < NEAR and turn < 0.15
+    fits = away < 0.003 and turn < 0.05
+    height = RING_LAID - 0.005 if around or (near and fits and over < 2 * HOVER) else HOVER if near else RING_CLEARANCE
+    height = max(height, over - SLOW_STEP) if near else height
     target = gripper_for(gripper, tool, Pose(bump + [0.0, 0.0, height] - outward.apply(RING), outward))
     if away > 0.05 and (ring[2] < bump[2] + RING_CLEARANCE - 0.02 or turn > 0.8):
         return Goal(_above(gripper.position, target.position[2]), target.rotation, close=True, reach=0.0)
-    pace = FINE_PACE if away < 0.02 and ring[2] < bump[2] + FINE else 1.0
-    return Goal(target.position, target.rotation, close=True, reach=0.0 if around else away, pace=pace)
+    if near:
+        reach = LOOSE if over > 1.5 * HOVER else 0.0
+        return Goal(target.position, target.rotation, close=True, reach=reach, pace=FINE_PACE)
+    return Goal(target.position, target.rotation, close=True, reach=away)
 
 
 def _on_hook(frame: Pose, tool: Pose) -> bool:
@@ -160,7 +173,7 @@ def _help_down(scene: Scene, memory: Memory) -> Goal:
     _, frame, tool = scene.objects
     lean = float(np.linalg.norm(frame.rotation.apply([0.0, 0.0, 1.0])[:2]))
     pressed = memory.stage == PRESS and (lean > 0.05 or memory.steps > 70)
-    if pressed or (memory.stage == LET_GO and memory.steps < 20):
+    if pressed or (memory.stage == LET_GO and memory.steps < FALLING):
         return _let_go(scene.gripper)
     return _press(scene.gripper, tool)
 

@@ -163,3 +163,19 @@ def test_a_frame_that_was_dropped_is_fetched_again():
     goal = plan(scene, Memory(closing=True))
     assert not goal.close
     assert np.linalg.norm(goal.position - world.frame.at(GRIP)) < 0.15
+
+
+@pytest.mark.parametrize("off", [0.0, 0.008])
+def test_the_rod_hovers_over_the_rim_until_it_fits(off):
+    def over_the_rim(height):
+        tip = STAND.at(HOLE) + [off, 0.0, height]
+        frame = Pose(tip - STANDING.apply(TIP), STANDING)
+        gripper = Gripper(frame.at(GRIP), frame.rotation, GRIP_WIDTH)
+        goal = plan(Scene((STAND, frame, lying().tool), (gripper,)), Memory(closing=True))
+        return goal, goal.position[2] - gripper.position[2] + height
+
+    high, _ = over_the_rim(0.03)
+    assert 0 < high.pace < 1 and high.reach > 0, "from above it is aimed loosely"
+    low, height = over_the_rim(0.008)
+    assert 0 < low.pace < 1 and low.reach == 0
+    assert height < 0 if off == 0 else 0.005 < height < 0.01
