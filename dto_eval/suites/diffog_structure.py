@@ -80,12 +80,13 @@ def phase_of_toolhang(observation: np.ndarray, first: np.ndarray) -> str:
     scene = see(observation, OBJECTS)
     stand, frame, tool = scene.objects
     if observation[42]:  # the frame stands in the stand
-        thing, held, goal, fine = tool, tool.position, np.linalg.norm(tool.at(RING) - frame.at(BUMP)), "hang"
+        name, height, held, last = "tool", OBJECTS[2] + 2, tool.position, "hang"
+        away = np.linalg.norm(tool.at(RING) - frame.at(BUMP))
     else:
-        thing, held, goal, fine = frame, frame.at(GRIP), np.hypot(*(frame.at(TIP) - stand.at(HOLE))[:2]), "insert"
-    name = "tool" if thing is tool else "frame"
-    if thing.position[2] > first[OBJECTS[2 if thing is tool else 1] + 2] + LIFTED:
-        return fine if goal < NEAR_GOAL else f"carry {name}"
+        name, height, held, last = "frame", OBJECTS[1] + 2, frame.at(GRIP), "insert"
+        away = np.hypot(*(frame.at(TIP) - stand.at(HOLE))[:2])
+    if observation[height] > first[height] + LIFTED:
+        return last if away < NEAR_GOAL else f"carry {name}"
     return f"grasp {name}" if np.linalg.norm(scene.gripper.position - held) < LOW else f"reach {name}"
 
 

@@ -90,14 +90,15 @@ def _insert(scene: Scene) -> Goal:
     away = float(np.linalg.norm((hole - tip)[:2]))
     inside = away < 0.006 and tip[2] < hole[2]
     near = away < NEAR and turn < 0.1
-    height = _fitted(float(tip[2] - hole[2]), away < 0.0025 and turn < 0.03) if near else TIP_CLEARANCE
+    over = float(tip[2] - hole[2])
+    fits = away < 0.0025 and turn < 0.03
+    height = (-0.01 if fits and over < 2 * HOVER else HOVER) if near else TIP_CLEARANCE
     corner = Pose(hole + [0.0, 0.0, -0.16 if inside else height] - upright.apply(TIP), upright)
     target = gripper_for(gripper, frame, corner)
     if inside:
         return Goal(target.position, target.rotation, close=True, reach=0.0, pace=DOWN_PACE)
     if near:
-        reach = LOOSE if tip[2] > hole[2] + 1.5 * HOVER else 0.0
-        return Goal(target.position, target.rotation, close=True, reach=reach, pace=FINE_PACE)
+        return _fit(target, over)
     if gripper.position[2] < TURN_PLACE[2]:
         rising = gripper.position if gripper.position[2] < 0.92 else TURN_PLACE
         return Goal(_above(rising, target.position[2]), gripper.rotation, close=True, reach=0.0)
@@ -108,9 +109,10 @@ def _insert(scene: Scene) -> Goal:
     return Goal(target.position, target.rotation, close=True, reach=away)
 
 
-def _fitted(height: float, fits: bool) -> float:
-    """Height over its goal at which something should be that is ``height`` over it: hovering there until it fits."""
-    return -0.01 if fits and height < 2 * HOVER else HOVER
+def _fit(target: Pose, over: float) -> Goal:
+    """Take what is held to ``target`` slowly, and aim loosely while it is far ``over`` its goal, in m."""
+    reach = LOOSE if over > 1.5 * HOVER else 0.0
+    return Goal(target.position, target.rotation, close=True, reach=reach, pace=FINE_PACE)
 
 
 def _back_off(gripper: Gripper) -> Goal:
@@ -152,8 +154,7 @@ def _hang(scene: Scene) -> Goal:
     if away > 0.05 and (ring[2] < bump[2] + RING_CLEARANCE - 0.02 or turn > 0.8):
         return Goal(_above(gripper.position, target.position[2]), target.rotation, close=True, reach=0.0)
     if near:
-        reach = LOOSE if over > 1.5 * HOVER else 0.0
-        return Goal(target.position, target.rotation, close=True, reach=reach, pace=FINE_PACE)
+        return _fit(target, over)
     return Goal(target.position, target.rotation, close=True, reach=away)
 
 
