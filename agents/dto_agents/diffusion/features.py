@@ -1,37 +1,65 @@
-"""What a network is shown of a state: orientations without the jumps that quaternions have."""
+"""What a network is shown of a state: orientations without jumps, and how far things are from where they fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+FINE = 0.002  # m: fits are shown about linearly up to here, and beyond it by the logarithm of what is missing
 
-def feature_size(state_size: int, rotations: Sequence[int]) -> int:
-    """Number of features of a state of ``state_size`` numbers with quaternions at ``rotations``."""
-    return state_size + 2 * len(rotations)
+Point = tuple[float, float, float]
 
 
-def features(states: Tensor, rotations: Sequence[int]) -> Tensor:
-    """Replace quaternions by the first two columns of their rotation matrices (Zhou et al. 2019).
+class Fit(NamedTuple):
+    """A point of a thing, and the point of another thing where it belongs.
+
+    Attributes:
+        moving: where the first thing's position begins in the state; its quaternion follows (x, y, z, w).
+        point: of the first thing, in its frame, in m.
+        still: where the other thing's position begins in the state; its quaternion follows.
+        place: where the point belongs, in the other thing's frame, in m.
+    """
+
+    moving: int
+    point: Point
+    still: int
+    place: Point
+
+
+def feature_size(state_size: int, rotations: Sequence[int], fits: Sequence[Fit] = ()) -> int:
+    """Number of features of a state of ``state_size`` numbers with quaternions at ``rotations`` and some fits."""
+    return state_size + 2 * len(rotations) + 3 * len(fits)
+
+
+def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = ()) -> Tensor:
+    """Replace quaternions by the first two columns of their rotation matrices (Zhou et al. 2019), and add fits.
 
     A quaternion and its negative are the same rotation. Simulators switch between them without notice, most often for
     a gripper that points straight down; its matrix does not jump.
+
+    A fit is what is missing until a point is in its place, asinh(offset / :data:`FINE`) along the axes of the place.
+    Things cross half a metre and then have to meet within a millimetre: in a network's inputs, which span the half
+    metre, and several of which have to be combined for it, that millimetre is lost in the noise of training.
 
     Args:
         states: (..., D) states.
         rotations: index of each quaternion's first number, order x, y, z, w. A quaternion of zeros, as robosuite
             observes at a reset, becomes zeros.
+        fits: which points are to meet.
 
     Returns:
-        (..., D + 2 * len(rotations)): the other numbers in their order, then six for each quaternion.
+        (..., D + 2 * len(rotations) + 3 * len(fits)): the other numbers in their order, then six for each quaternion,
+        then three for each fit.
     """
-    if not rotations:
+    if not rotations and not fits:
         return states
     taken = {start + offset for start in rotations for offset in range(4)}
     kept = [index for index in range(states.shape[-1]) if index not in taken]
-    return torch.cat([states[..., kept], *(_two_columns(states[..., start : start + 4]) for start in rotations)], -1)
+    turned = (_two_columns(states[..., start : start + 4]) for start in rotations)
+    return torch.cat([states[..., kept], *turned, *(_missing(states, Fit(*fit)) for fit in fits)], -1)
 
 
 def _two_columns(quaternions: Tensor) -> Tensor:
@@ -39,3 +67,17 @@ def _two_columns(quaternions: Tensor) -> Tensor:
     first = (w * w + x * x - y * y - z * z, 2 * (x * y + w * z), 2 * (x * z - w * y))
     second = (2 * (x * y - w * z), w * w - x * x + y * y - z * z, 2 * (y * z + w * x))
     return torch.stack(first + second, dim=-1)
+
+
+def _missing(states: Tensor, fit: Fit) -> Tensor:
+    position, columns = _pose(states, fit.moving)
+    origin, axes = _pose(states, fit.still)
+    offset = position + (columns * states.new_tensor(fit.point)).sum(-1) - origin
+    return torch.asinh(((axes * offset[..., None]).sum(-2) - states.new_tensor(fit.place)) / FINE)
+
+
+def _pose(states: Tensor, start: int) -> tuple[Tensor, Tensor]:
+    """Position (..., 3) and rotation matrix (..., 3, 3) of the thing whose pose begins at ``start``."""
+    first, second = _two_columns(states[..., start + 3 : start + 7]).split(3, -1)
+    columns = torch.stack([first, second, torch.linalg.cross(first, second)], -1)
+    return states[..., start : start + 3], columns

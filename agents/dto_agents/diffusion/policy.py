@@ -76,7 +76,7 @@ class DiffusionPolicy:
         self._scheduler = make_scheduler(recipe)
         self._layout = layout
         self._observed = observed
-        self._state_size = len(observed.low) - feature_size(0, recipe.rotations)
+        self._state_size = len(observed.low) - feature_size(0, recipe.rotations, recipe.fits)
         self._shape = (recipe.horizon, layout.size)
         self._generators: list[torch.Generator] = []
 
@@ -111,7 +111,9 @@ class DiffusionPolicy:
         Returns:
             (B, horizon, D_a) float32, normalised, in [-1, 1].
         """
-        return self.sample_given(self._observed.normalize(features(states, self.recipe.rotations)).flatten(1))
+        return self.sample_given(
+            self._observed.normalize(features(states, self.recipe.rotations, self.recipe.fits)).flatten(1)
+        )
 
     @torch.inference_mode()
     def sample_given(self, condition: Tensor) -> Tensor:
@@ -147,7 +149,9 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
 
 def make_denoiser(recipe: DiffusionRecipe, action_size: int, state_size: int) -> nn.Module:
     """The untrained network of a recipe."""
-    return build_denoiser(recipe, action_size, recipe.n_obs_steps * feature_size(state_size, recipe.rotations))
+    return build_denoiser(
+        recipe, action_size, recipe.n_obs_steps * feature_size(state_size, recipe.rotations, recipe.fits)
+    )
 
 
 def load_policy(entry: zoo.Entry, env_id: str) -> DiffusionPolicy:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from dto_agents.diffusion import fits
+from dto_agents.diffusion.features import Fit
 from dto_agents.recipes import check_counts
 
 
@@ -29,6 +31,8 @@ class DiffusionRecipe:
         warmup_steps: steps of the linear warm-up.
         weight_decay: AdamW's weight decay.
         rotations: where quaternions (x, y, z, w) begin in the state, which networks are shown as rotation matrices.
+        fits: which points of things the task brings together, see :class:`dto_agents.diffusion.features.Fit`; their
+            offsets are shown too.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
         observation_noise: standard deviation of the Gaussian noise on normalised observations while training; the
             observations of one history get the same noise, so that their differences are not blurred.
@@ -57,6 +61,7 @@ class DiffusionRecipe:
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     rotations: tuple[int, ...] = ()
+    fits: tuple[Fit, ...] = ()
     mirror: bool = False
     observation_noise: float = 0.0
     least_range: float = 0.0
@@ -69,6 +74,7 @@ class DiffusionRecipe:
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         object.__setattr__(self, "rotations", tuple(self.rotations))
+        object.__setattr__(self, "fits", tuple(Fit(a, tuple(p), b, tuple(q)) for a, p, b, q in self.fits))
         check_counts(self, "width", "blocks", "n_obs_steps", "n_action_steps", "inference_steps", "steps", "batch_size")
         if self.horizon < self.n_obs_steps - 1 + self.n_action_steps:
             raise ValueError(
@@ -97,7 +103,13 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/Can-v0": DiffusionRecipe(width=400, steps=20_000, rotations=_ONE_OBJECT),
         "dto/Square-v0": DiffusionRecipe(width=400, steps=24_000, rotations=_ONE_OBJECT),
         "dto/ToolHang-v0": DiffusionRecipe(
-            width=400, steps=30_000, rotations=_THREE_OBJECTS, least_range=0.05, exact_inputs=True, int8=True
+            width=400,
+            steps=30_000,
+            rotations=_THREE_OBJECTS,
+            fits=fits.TOOLHANG,
+            least_range=0.05,
+            exact_inputs=True,
+            int8=True,
         ),
         "dto/Transport-v0": DiffusionRecipe(
             width=320, steps=40_000, rotations=_TWO_ARMS, least_range=0.05, exact_inputs=True, int8=True

@@ -63,7 +63,7 @@ def make_windows(
     return Windows(
         states=observations[index[:, : recipe.n_obs_steps]],
         actions=actions[index],
-        observed=Range.of(features(observations, recipe.rotations), recipe.least_range),
+        observed=Range.of(features(observations, recipe.rotations, recipe.fits), recipe.least_range),
         data=data,
     )
 
@@ -71,7 +71,7 @@ def make_windows(
 def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module], Tensor]:
     """The loss of a batch drawn at random: mean squared error of the predicted noise."""
     scheduler = make_scheduler(recipe)
-    shown = windows.observed.normalize(features(windows.states, recipe.rotations))
+    shown = windows.observed.normalize(features(windows.states, recipe.rotations, recipe.fits))
     conditions = shown.flatten(1)
 
     def loss(denoiser: nn.Module) -> Tensor:
