@@ -1,0 +1,39 @@
+"""Which of its kernels OpenBLAS computes with: the same ones on every processor that has them.
+
+OpenBLAS chooses by the model of the processor, and falls back to old kernels on models that came after it. Their sums
+differ in the last bit, contacts make a trajectory of that, and a run played on one server would not come out the same
+on the next.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+VARIABLE = "OPENBLAS_CORETYPE"
+# The newest first: kernels, and what a processor must be able to do to run them.
+_KERNELS = (
+    ("SkylakeX", {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}),
+    ("Haswell", {"avx2", "fma"}),
+)
+
+
+def pin_kernels() -> None:
+    """Choose for this process, if numpy is not yet imported, and for its children; what is set already stays."""
+    kernels = kernels_for(_processor_flags())
+    if kernels is not None:
+        os.environ.setdefault(VARIABLE, kernels)
+
+
+def kernels_for(flags: Collection[str]) -> str | None:
+    """The kernels for a processor with these ``flags``, as in /proc/cpuinfo; None leaves the choice to OpenBLAS."""
+    return next((kernels for kernels, needed in _KERNELS if needed <= set(flags)), None)
+
+
+def _processor_flags() -> list[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])

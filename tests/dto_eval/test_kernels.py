@@ -1,0 +1,30 @@
+"""Tests of the choice of OpenBLAS's kernels."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dto_eval.kernels import VARIABLE, kernels_for
+
+OLD = ["fpu", "sse2"]
+MIDDLE = [*OLD, "avx2", "fma"]
+NEW = [*MIDDLE, "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16"]
+IN_A_FRESH_PROCESS = f"import os, dto_eval; print(os.environ.get({VARIABLE!r}))"
+
+
+@pytest.mark.parametrize(
+    ("flags", "kernels"), [(OLD, None), ([], None), (MIDDLE, "Haswell"), (NEW, "SkylakeX"), (NEW[:-2], "Haswell")]
+)
+def test_the_newest_kernels_that_the_processor_can_run(flags, kernels):
+    assert kernels_for(flags) == kernels
+
+
+def test_importing_the_harness_chooses_but_leaves_a_choice_alone():
+    def chosen(**changes: str) -> str:
+        environment = {name: value for name, value in os.environ.items() if name != VARIABLE} | changes
+        return subprocess.check_output([sys.executable, "-c", IN_A_FRESH_PROCESS], env=environment, text=True).strip()
+
+    assert chosen(**{VARIABLE: "Haswell"}) == "Haswell"
+    assert chosen() in ("SkylakeX", "Haswell", "None")
