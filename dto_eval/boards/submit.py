@@ -11,6 +11,7 @@ import numpy as np
 
 from dto_agents.zoo import task_name
 from dto_envs.registry import EnvRow
+from dto_eval.actions_file import EpisodeActions
 from dto_eval.boards.checks import (
     check_initial_states,
     check_protocol,
@@ -171,6 +172,20 @@ def read_submission(path: Path) -> Submission:
     if path.parts[-3:] != expected.parts:
         raise RefusedError(f"its contents belong in {expected}: something was changed after it was submitted")
     return submission
+
+
+def read_evidence(path: Path) -> FinishedRun:
+    """The submission in the folder ``path`` as a complete run, with actions as rounded as they were archived.
+
+    Raises:
+        RefusedError: with the reason.
+    """
+    submission = read_submission(path)
+    actions = {
+        key: EpisodeActions(actions, None, submission.n_action_steps)
+        for key, actions in zip(submission.episodes, submission.actions(), strict=True)
+    }
+    return FinishedRun(path, submission.run, dict(submission.episodes), actions)
 
 
 def place(submission: Submission) -> Path:

@@ -194,16 +194,8 @@ def _card(command: Card) -> int:
 
 def _load(path: Path) -> Any:
     """A complete run from its folder, or from a submission."""
-    from dto_eval.actions_file import EpisodeActions
     from dto_eval.boards import evidence
-    from dto_eval.boards.submit import read_submission
-    from dto_eval.run_folder import FinishedRun, load_run
+    from dto_eval.boards.submit import read_evidence
+    from dto_eval.run_folder import load_run
 
-    if not (path / evidence.EPISODES).exists():
-        return load_run(path)
-    submission = read_submission(path)
-    actions = {
-        key: EpisodeActions(actions, None, submission.n_action_steps)
-        for key, actions in zip(submission.episodes, submission.actions(), strict=True)
-    }
-    return FinishedRun(path, submission.run, dict(submission.episodes), actions)
+    return read_evidence(path) if (path / evidence.EPISODES).exists() else load_run(path)

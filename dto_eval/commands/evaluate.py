@@ -22,7 +22,8 @@ class EvaluateOptions:
     """Evaluate an agent: success, score and smoothness with intervals, and the evidence for a leaderboard.
 
     The same command on the same folder goes on where a run stopped, however it was stopped. Any number of workers
-    gives the same records. With --suite, a paper's tables and figures instead.
+    gives the same records. With --suite, a paper's tables and figures instead, with what was submitted
+    to ./leaderboards read from there.
     """
 
     env: str = "dto/Square-v0"
@@ -159,6 +160,7 @@ def _check(options: EvaluateOptions) -> None:
 
 def _run_suite(options: EvaluateOptions, console: Any) -> int:
     """Run a suite and return the exit code: 2 for choices that cannot be run, 1 where it failed."""
+    from dto_eval.boards.render import SUBMISSIONS
     from dto_eval.evaluate import EvaluationError
     from dto_eval.suites import SuiteOptions, find_suite
 
@@ -177,6 +179,7 @@ def _run_suite(options: EvaluateOptions, console: Any) -> int:
                 episodes=options.episodes,
                 workers=options.workers,
                 weights=options.weights,
+                boards=Path("leaderboards") / SUBMISSIONS,
                 data=options.data,
                 console=console,
             )

@@ -38,6 +38,7 @@ class SuiteOptions:
         episodes: how much of each experiment to do, None for what the suite thinks right; its page shows the number.
         workers: number of processes.
         weights: root of a folder with trained weights, None for those shipped.
+        boards: folder of the leaderboards' submissions, which need not be played again; None for playing everything.
         data: data that the suite reads, such as recordings, in the order the suite documents.
         console: where to show progress.
     """
@@ -46,6 +47,7 @@ class SuiteOptions:
     episodes: int | None = None
     workers: int = 1
     weights: Path | None = None
+    boards: Path | None = None
     data: tuple[Path, ...] = ()
     console: Console = field(default_factory=lambda: Console(quiet=True))
 

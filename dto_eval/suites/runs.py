@@ -1,7 +1,9 @@
 """The runs behind a suite's tables: ordinary evaluations, each in a folder of its own under the suite's.
 
 A run that is complete is read, one that was interrupted goes on, a run folder of ``dto-eval --out`` put there counts.
-So does a complete run of more episodes: a suite that is shrunk with ``--episodes`` keeps what was played in full.
+So does a complete run of more episodes: a suite that is shrunk with ``--episodes`` keeps what was played in full. What
+was submitted to the leaderboards is read from there, with actions as rounded as they are archived, see
+:mod:`dto_eval.boards.evidence`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dto_eval.records import Protocol
 from dto_eval.run_folder import FinishedRun
 from dto_eval.suites import SuiteOptions
 
@@ -102,32 +105,58 @@ class Runs:
 
     def _play(self, planned: Planned) -> Done | None:
         from dto_agents.zoo import MissingWeightsError
-        from dto_eval.evaluate import evaluate, resolve_protocol
+        from dto_eval.evaluate import evaluate
 
         root = self._options.out / RUNS
         planned = replace(planned, episodes=_most_episodes(root, planned))
-        weights = planned.weights or self._options.weights
         try:
-            protocol = resolve_protocol(
-                planned.env_id,
-                planned.agent,
-                base=planned.base,
-                filter=planned.filter,
-                filter_options=dict(planned.filter_options),
-                weights=weights,
-                episodes=planned.episodes,
-            )
+            protocol = self._protocol(planned)
         except MissingWeightsError as error:
             self._options.console.print(f"left out: {error}", highlight=False)
             return None
+        if not (root / planned.folder).exists() and (submitted := self._submitted(planned)) is not None:
+            return Done(submitted)
         outcome = evaluate(
             protocol,
             root / planned.folder,
             workers=self._options.workers,
-            weights=weights,
+            weights=planned.weights or self._options.weights,
             console=self._options.console,
         )
         return Done(outcome.finished)
+
+    def _protocol(self, planned: Planned) -> Protocol:
+        from dto_eval.evaluate import resolve_protocol
+
+        return resolve_protocol(
+            planned.env_id,
+            planned.agent,
+            base=planned.base,
+            filter=planned.filter,
+            filter_options=dict(planned.filter_options),
+            weights=planned.weights or self._options.weights,
+            episodes=planned.episodes,
+        )
+
+    def _submitted(self, planned: Planned) -> FinishedRun | None:
+        """The longest submission to the leaderboards of what is planned; None if it would have to be longer."""
+        from dto_agents.zoo import task_name
+        from dto_eval.boards.guard import RefusedError, folder_name
+        from dto_eval.boards.submit import read_evidence
+
+        if self._options.boards is None:
+            return None
+        longest = None
+        for path in self._options.boards.glob(f"{task_name(planned.env_id)}/{folder_name(planned.agent)}/*"):
+            try:
+                submitted = read_evidence(path)
+            except RefusedError:
+                continue
+            protocol = submitted.run.protocol
+            least = longest.run.protocol.episodes if longest else planned.episodes - 1
+            if protocol.episodes > least and protocol == self._protocol(replace(planned, episodes=protocol.episodes)):
+                longest = submitted
+        return longest
 
 
 def _most_episodes(root: Path, planned: Planned) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dto_eval.boards.submit import submit
 from dto_eval.suites import SuiteOptions
 from dto_eval.suites.runs import Planned, Runs
 
@@ -44,3 +45,21 @@ def test_what_is_not_trained_is_left_out(tmp_path):
     assert Runs(SuiteOptions(out=tmp_path, weights=tmp_path)).get(Planned("dto/PushT-v0", "base", 2)) is None
     with pytest.raises(ValueError, match="there is no agent 'nobody'"):
         Runs(SuiteOptions(out=tmp_path)).get(Planned("dto/PushT-v0", "nobody", 2))
+
+
+def test_what_is_on_the_leaderboards_is_read_from_there(tmp_path, monkeypatch):
+    boards = tmp_path / "submissions"
+    played = Runs(SuiteOptions(out=tmp_path / "first")).get(Planned("dto/PushT-v0", "hold", 3))
+    assert played is not None
+    place, _ = submit(played.run.path, boards, allow_dirty=True, simulate=False)
+
+    runs = Runs(SuiteOptions(out=tmp_path / "second", boards=boards))
+    with monkeypatch.context() as patched:
+        patched.setattr("dto_eval.evaluate.shard_player", lambda *_: pytest.fail("played again"))
+        found = runs.get(Planned("dto/PushT-v0", "hold", 2))
+    assert found is not None and found.run.path == place and found.episodes == 3
+    assert found.summary["score"] == played.summary["score"]
+    assert not (tmp_path / "second").exists()
+
+    longer = runs.get(Planned("dto/PushT-v0", "hold", 4))
+    assert longer is not None and longer.run.path == tmp_path / "second/runs/PushT/hold-4"
