@@ -59,7 +59,13 @@ def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = ())
     taken = {start + offset for start in rotations for offset in range(4)}
     kept = [index for index in range(states.shape[-1]) if index not in taken]
     turned = (_two_columns(states[..., start : start + 4]) for start in rotations)
-    return torch.cat([states[..., kept], *turned, *(_missing(states, Fit(*fit)) for fit in fits)], -1)
+    missing = (torch.asinh(_offset(states, fit) / FINE) for fit in fits)
+    return torch.cat([states[..., kept], *turned, *missing], -1)
+
+
+def near_a_fit(states: Tensor, fits: Sequence[Fit], distance: float) -> Tensor:
+    """Whether the point of any fit is within ``distance``, in m, of its place, in states (..., D); (...,) bool."""
+    return torch.stack([_offset(states, fit).norm(dim=-1) < distance for fit in fits]).any(0)
 
 
 def _two_columns(quaternions: Tensor) -> Tensor:
@@ -69,11 +75,12 @@ def _two_columns(quaternions: Tensor) -> Tensor:
     return torch.stack(first + second, dim=-1)
 
 
-def _missing(states: Tensor, fit: Fit) -> Tensor:
+def _offset(states: Tensor, fit: Fit) -> Tensor:
+    """From the place to the point (..., 3), along the axes of the thing where the place is, in m."""
     position, columns = _pose(states, fit.moving)
     origin, axes = _pose(states, fit.still)
     offset = position + (columns * states.new_tensor(fit.point)).sum(-1) - origin
-    return torch.asinh(((axes * offset[..., None]).sum(-2) - states.new_tensor(fit.place)) / FINE)
+    return (axes * offset[..., None]).sum(-2) - states.new_tensor(fit.place)
 
 
 def _pose(states: Tensor, start: int) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,9 @@ class DiffusionRecipe:
         rotations: where quaternions (x, y, z, w) begin in the state, which networks are shown as rotation matrices.
         fits: which points of things the task brings together, see :class:`dto_agents.diffusion.features.Fit`; their
             offsets are shown too.
+        fine_share: share of every batch that is drawn from the windows in which some fit is within ``near``; the moments
+            in which millimetres count are few.
+        near: distance in m.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
         observation_noise: standard deviation of the Gaussian noise on normalised observations while training; the
             observations of one history get the same noise, so that their differences are not blurred.
@@ -62,6 +65,8 @@ class DiffusionRecipe:
     weight_decay: float = 1e-4
     rotations: tuple[int, ...] = ()
     fits: tuple[Fit, ...] = ()
+    fine_share: float = 0.0
+    near: float = 0.03
     mirror: bool = False
     observation_noise: float = 0.0
     least_range: float = 0.0
@@ -107,6 +112,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             steps=30_000,
             rotations=_THREE_OBJECTS,
             fits=fits.TOOLHANG,
+            fine_share=0.4,
             least_range=0.05,
             exact_inputs=True,
             int8=True,

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
-from dto_agents.diffusion.features import features
+from dto_agents.diffusion.features import features, near_a_fit
 from dto_agents.diffusion.policy import KIND, add_noise, describe, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
@@ -73,9 +73,13 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
     scheduler = make_scheduler(recipe)
     shown = windows.observed.normalize(features(windows.states, recipe.rotations, recipe.fits))
     conditions = shown.flatten(1)
+    fine = _fine_windows(windows, recipe)
 
     def loss(denoiser: nn.Module) -> Tensor:
         index = torch.randint(len(conditions), (recipe.batch_size,))
+        if len(fine):
+            count = round(recipe.fine_share * recipe.batch_size)
+            index[:count] = fine[torch.randint(len(fine), (count,))]
         clean, condition = windows.actions[index], conditions[index]
         if recipe.observation_noise > 0:
             offset = torch.randn(recipe.batch_size, shown.shape[-1]).repeat(1, recipe.n_obs_steps)
@@ -86,6 +90,13 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
         return functional.mse_loss(predicted.float(), noise)
 
     return loss
+
+
+def _fine_windows(windows: Windows, recipe: DiffusionRecipe) -> Tensor:
+    """Numbers of the windows whose newest state is near a fit; none where the recipe does not ask for them."""
+    if not recipe.fits or not recipe.fine_share:
+        return torch.empty(0, dtype=torch.long)
+    return near_a_fit(windows.states[:, -1], recipe.fits, recipe.near).nonzero().flatten()
 
 
 def train_diffusion(
