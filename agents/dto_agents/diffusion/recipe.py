@@ -33,8 +33,8 @@ class DiffusionRecipe:
         rotations: where quaternions (x, y, z, w) begin in the state, which networks are shown as rotation matrices.
         fits: which points of things the task brings together, see :class:`dto_agents.diffusion.features.Fit`; their
             offsets are shown too.
-        fine_share: share of every batch that is drawn from the windows in which some fit is within ``near``; the moments
-            in which millimetres count are few.
+        fine_share: share of every batch that is drawn from the windows in which some fit is within ``near``; the
+            moments in which millimetres count are few.
         near: distance in m.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
         observation_noise: standard deviation of the Gaussian noise on normalised observations while training; the
