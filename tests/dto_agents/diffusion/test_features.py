@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import gymnasium
 import numpy as np
 import pytest
@@ -11,8 +14,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import dto_envs  # noqa: F401
-from dto_agents.diffusion.features import feature_size, features
-from dto_agents.diffusion.recipe import RECIPES
+from dto_agents.diffusion.features import FINE, Fit, feature_size, features, near_a_fit
+from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
+from dto_agents.experts import toolhang
 from dto_envs.registry import row
 
 
@@ -35,6 +39,53 @@ def test_no_quaternions_no_change_and_zeros_stay_zeros():
     states = torch.rand(2, 5, 7, dtype=torch.float64)
     assert features(states, ()) is states
     assert (features(torch.zeros(1, 4), (0,)) == 0).all()
+
+
+def poses(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States (4, 15) of one number and two poses; positions (4, 2, 3) and quaternions (4, 2, 4) in them."""
+    rng = np.random.default_rng(seed)
+    positions = rng.uniform(-0.3, 0.3, size=(4, 2, 3))
+    quaternions = Rotation.random(8, rng=rng).as_quat().reshape(4, 2, 4)
+    both = np.concatenate([positions, quaternions], axis=-1).reshape(4, 14)
+    return np.concatenate([np.ones((4, 1)), both], axis=-1), positions, quaternions
+
+
+@given(seed=st.integers(0, 2**31))
+def test_a_fit_is_what_is_missing_along_the_axes_of_the_place(seed):
+    states, positions, quaternions = poses(seed)
+    fit = Fit(1, (0.01, -0.02, 0.1), 8, (0.0, 0.05, 0.15))
+    seen = features(torch.from_numpy(states), (4, 11), (fit,)).numpy()
+    assert seen.shape == (4, feature_size(15, (4, 11), (fit,))) == (4, 22)
+    moving, still = (Rotation.from_quat(quaternions[:, thing]) for thing in range(2))
+    offset = still.inv().apply(positions[:, 0] + moving.apply(fit.point) - positions[:, 1]) - fit.place
+    np.testing.assert_allclose(np.sinh(seen[:, -3:]) * FINE, offset, atol=1e-12)
+    np.testing.assert_array_equal(seen[:, :-3], features(torch.from_numpy(states), (4, 11)).numpy())
+
+    away = np.linalg.norm(offset, axis=1)
+    near = near_a_fit(torch.from_numpy(states), (fit, Fit(1, (9.0, 9.0, 9.0), 8, fit.place)), float(np.median(away)))
+    assert near.tolist() == (away < np.median(away)).tolist()
+
+
+def test_toolhangs_fits_are_met_where_the_rod_and_the_ring_hang():
+    """The rod's tip over the rim of the hole and upright, the ring around the bump with the handle away from it."""
+    stand = np.array([0.2, -0.1, 0.8, *Rotation.from_rotvec([0, 0, 0.3]).as_quat()])
+    turn = Rotation.from_quat(stand[3:]) * toolhang.STANDING
+    corner = stand[:3] + Rotation.from_quat(stand[3:]).apply(toolhang.HOLE) - turn.apply(toolhang.TIP)
+    outward = turn * Rotation.from_rotvec([0, 0, np.pi])
+    middle = corner + turn.apply(toolhang.BUMP) - outward.apply(toolhang.RING)
+    state = np.zeros(53)
+    for start, pose in zip(
+        toolhang.OBJECTS, (stand, [*corner, *turn.as_quat()], [*middle, *outward.as_quat()]), strict=True
+    ):
+        state[start : start + 7] = pose
+    recipe = RECIPES["dto/ToolHang-v0"]
+    seen = features(torch.from_numpy(state)[None], recipe.rotations, recipe.fits)[0, -3 * len(recipe.fits) :]
+    np.testing.assert_allclose(seen.numpy() * FINE, 0, atol=1e-6)
+
+
+def test_recipes_with_fits_are_read_again_from_their_cards():
+    recipe = RECIPES["dto/ToolHang-v0"]
+    assert DiffusionRecipe(**json.loads(json.dumps(asdict(recipe)))) == recipe
 
 
 QUATERNIONS = {
