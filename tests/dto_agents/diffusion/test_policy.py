@@ -10,11 +10,12 @@ import torch
 
 from dto_agents import zoo
 from dto_agents.demos.dataset import FORMATS, task_format
+from dto_agents.diffusion.features import Fit, features
 from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.diffusion.policy import DiffusionPolicy, build_policy, load_policy, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
-from dto_agents.diffusion.train import make_windows, noise_loss
-from dto_agents.diffusion.windows import Range
+from dto_agents.diffusion.train import Windows, make_windows, noise_loss
+from dto_agents.diffusion.windows import DataDescription, Range
 from dto_envs.registry import row
 
 LAYOUT = row("dto/PushT-v0").layout
@@ -122,6 +123,28 @@ def test_noise_loss_is_one_at_the_start_and_falls(tiny, demonstrations):
         losses.append(value.item())
     assert losses[0] == pytest.approx(1.0, abs=0.1)
     assert np.mean(losses[-20:]) < 0.6
+
+
+def test_fine_moments_are_learned_from_as_often_as_the_recipe_says():
+    """State: two poses; the first thing meets the second in one window of ten."""
+    pose = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    states = torch.tensor([[*pose, 0.5, *pose[1:]]] * 9 + [[*pose, *pose]], dtype=torch.float64)
+    fit = Fit(0, (0.0, 0.0, 0.0), 7, (0.0, 0.0, 0.0))
+    recipe = DiffusionRecipe(
+        n_obs_steps=1, horizon=8, batch_size=1000, bfloat16=False, fits=(fit,), fine_share=0.4, rotations=(3, 10)
+    )
+    seen = features(states, recipe.rotations, recipe.fits)
+    windows = Windows(states[:, None], torch.zeros(10, 8, 2), Range.of(seen), DataDescription())
+    drawn = []
+
+    def denoiser(noisy, timestep, condition):
+        drawn.append(condition)
+        return torch.zeros_like(noisy)
+
+    torch.manual_seed(0)
+    noise_loss(windows, recipe)(denoiser)
+    met = windows.observed.normalize(seen)[-1]
+    assert (drawn[0] == met).all(1).float().mean() == pytest.approx(0.4 + 0.6 / 10, abs=0.03)
 
 
 def test_windows_hold_the_demonstrated_actions_and_their_observations(tiny, demonstrations):
