@@ -67,8 +67,19 @@ class DiffusionPolicy:
         n_action_steps: actions of a chunk that are executed.
     """
 
-    def __init__(self, denoiser: nn.Module, recipe: DiffusionRecipe, layout: ActionLayout, observed: Range) -> None:
-        """A policy from a trained denoiser, the recipe it was trained by and the range of the states' features."""
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        recipe: DiffusionRecipe,
+        layout: ActionLayout,
+        observed: Range,
+        acted: Range | None = None,
+    ) -> None:
+        """A policy from a trained denoiser and the recipe it was trained by.
+
+        ``observed`` is the range of the states' features, ``acted`` that of the normalised actions that the denoiser's
+        scale stands for; None where it denoises them as they are.
+        """
         self.recipe = recipe
         self.n_obs_steps = recipe.n_obs_steps
         self.n_action_steps = recipe.n_action_steps
@@ -76,6 +87,7 @@ class DiffusionPolicy:
         self._scheduler = make_scheduler(recipe)
         self._layout = layout
         self._observed = observed
+        self._acted = acted
         self._state_size = len(observed.low) - feature_size(0, recipe.rotations, recipe.fits)
         self._shape = (recipe.horizon, layout.size)
         self._generators: list[torch.Generator] = []
@@ -119,7 +131,8 @@ class DiffusionPolicy:
     def sample_given(self, condition: Tensor) -> Tensor:
         """Sample whole sequences (B, horizon, D_a) for what conditions the denoiser, (B, C) float32."""
         noise = torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators])
-        return in_batches(self._denoise, noise, condition)
+        sequences = in_batches(self._denoise, noise, condition)
+        return sequences if self._acted is None else self._acted.restore(sequences).clamp(-1.0, 1.0)
 
     def _denoise(self, sequence: Tensor, condition: Tensor) -> Tensor:
         for timestep in self._scheduler.timesteps:
@@ -144,7 +157,8 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     denoiser = make_denoiser(recipe, layout.size, int(description["state_size"]))
     denoiser.load_state_dict(zoo.part(tensors, "denoiser."))
     observed = Range.saved(tensors, "observation")
-    return DiffusionPolicy(denoiser, recipe, layout, observed)
+    acted = Range.saved(tensors, "action") if recipe.scale_actions else None
+    return DiffusionPolicy(denoiser, recipe, layout, observed, acted)
 
 
 def make_denoiser(recipe: DiffusionRecipe, action_size: int, state_size: int) -> nn.Module:

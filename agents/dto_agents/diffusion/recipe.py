@@ -42,6 +42,8 @@ class DiffusionRecipe:
         least_range: dimensions of the state that the demonstrations move by less than this are scaled as if it were
             this much. Otherwise a millimetre by which something is pushed that never moved is an observation far
             outside all that were learned from.
+        scale_actions: whether sequences are noised and denoised on the scale of the demonstrated actions' own range. On
+            that of the joints' limits, of which a task may use a tenth, motions drown in the noise that is left.
         exact_inputs: whether the layers that read observations train in float32 all the same. The steps of bfloat16
             near 1 are 0.4 %: of 25 cm a millimetre, which is all the play that ToolHang's rod has.
         ema_power: the average's decay at step n is 1 - (1 + n) ** -ema_power, up to ``ema_max``.
@@ -70,6 +72,7 @@ class DiffusionRecipe:
     mirror: bool = False
     observation_noise: float = 0.0
     least_range: float = 0.0
+    scale_actions: bool = False
     exact_inputs: bool = False
     ema_power: float = 0.75
     ema_max: float = 0.9999
@@ -139,6 +142,13 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             for task, width, steps, rotations in (
                 ("MoveStack", 160, 12_000, _THREE_THINGS),
                 ("ArrangeChopsticks", 160, 20_000, _THREE_THINGS),
+            )
+        },
+        **{
+            f"dto/{task}-v0": DiffusionRecipe(
+                width=width, steps=steps, rotations=rotations, least_range=0.05, scale_actions=True, int8=True
+            )
+            for task, width, steps, rotations in (
                 # The things' orientations in the world, after the joints of both arms, or of one.
                 ("AlohaTransferCube", 144, 20_000, (31,)),
                 ("AlohaInsertion", 144, 20_000, (31, 38)),

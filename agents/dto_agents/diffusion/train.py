@@ -31,12 +31,19 @@ class Windows:
         actions: (N, horizon, D_a) float32 action sequences, normalised.
         observed: range of the states' features.
         data: which demonstrations these are.
+        acted: range of the actions, where the recipe scales them.
     """
 
     states: Tensor
     actions: Tensor
     observed: Range
     data: DataDescription
+    acted: Range | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a weights file holds of the ranges."""
+        acted = self.acted.tensors("action") if self.acted else {}
+        return self.observed.tensors("observation") | acted
 
 
 def make_windows(
@@ -65,6 +72,7 @@ def make_windows(
         actions=actions[index],
         observed=Range.of(features(observations, recipe.rotations, recipe.fits), recipe.least_range),
         data=data,
+        acted=Range.of(actions.double()) if recipe.scale_actions else None,
     )
 
 
@@ -73,6 +81,7 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
     scheduler = make_scheduler(recipe)
     shown = windows.observed.normalize(features(windows.states, recipe.rotations, recipe.fits))
     conditions = shown.flatten(1)
+    actions = windows.acted.normalize(windows.actions) if windows.acted else windows.actions
     fine = _fine_windows(windows, recipe)
 
     def loss(denoiser: nn.Module) -> Tensor:
@@ -80,7 +89,7 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
         if len(fine):
             count = round(recipe.fine_share * recipe.batch_size)
             index[:count] = fine[torch.randint(len(fine), (count,))]
-        clean, condition = windows.actions[index], conditions[index]
+        clean, condition = actions[index], conditions[index]
         if recipe.observation_noise > 0:
             offset = torch.randn(recipe.batch_size, shown.shape[-1]).repeat(1, recipe.n_obs_steps)
             condition = condition + recipe.observation_noise * offset
@@ -141,6 +150,6 @@ def train_diffusion(
         seed=seed,
         report=report,
         prefix="denoiser.",
-        tensors=windows.observed.tensors("observation"),
+        tensors=windows.tensors(),
         int8=recipe.int8,
     )

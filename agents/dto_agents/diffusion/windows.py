@@ -45,9 +45,17 @@ class Range:
 
     def normalize(self, observations: Tensor) -> Tensor:
         """Observations (..., D) -> float32 in [-1, 1] within the range; values beyond it are not clipped."""
-        centre, half = (self.low + self.high) / 2, (self.high - self.low) / 2
-        half = torch.where(half > 1e-6, half, torch.ones_like(half))
+        centre, half = self._centre_and_half()
         return ((observations.double() - centre) / half).float()
+
+    def restore(self, normalized: Tensor) -> Tensor:
+        """What :meth:`normalize` was given, float32, of what it returned (..., D)."""
+        centre, half = self._centre_and_half()
+        return (normalized.double() * half + centre).float()
+
+    def _centre_and_half(self) -> tuple[Tensor, Tensor]:
+        half = (self.high - self.low) / 2
+        return (self.low + self.high) / 2, torch.where(half > 1e-6, half, torch.ones_like(half))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dto_agents.diffusion.features import Fit, features
 from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.diffusion.policy import DiffusionPolicy, build_policy, load_policy, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
-from dto_agents.diffusion.train import Windows, make_windows, noise_loss
+from dto_agents.diffusion.train import Windows, make_windows, noise_loss, train_diffusion
 from dto_agents.diffusion.windows import DataDescription, Range
 from dto_envs.registry import row
 
@@ -105,6 +105,33 @@ def test_ddim_recovers_the_sequence_when_the_noise_is_known():
     policy.reset([1, 2, 3])
     sampled = policy.sample(torch.zeros(3, 2, 20, dtype=torch.float64))
     torch.testing.assert_close(sampled, clean.expand(3, -1, -1), atol=1e-4, rtol=0)
+
+
+def test_scaled_actions_come_back_in_the_range_of_the_demonstrated_ones():
+    recipe = DiffusionRecipe(width=8, scale_actions=True)
+    acted = Range(torch.tensor([-0.1, 0.2]).double(), torch.tensor([0.1, 0.3]).double())
+    plain, scaled = (
+        DiffusionPolicy(make_denoiser(recipe, LAYOUT.size, 20), recipe, LAYOUT, Range(*torch.zeros(2, 20).double()), to)
+        for to in (None, acted)
+    )
+    scaled._denoiser.load_state_dict(plain._denoiser.state_dict())
+    for policy in (plain, scaled):
+        policy.reset([1, 2])
+    sequences, restored = (policy.sample(torch.zeros(2, 2, 20).double()) for policy in (plain, scaled))
+    torch.testing.assert_close(restored, acted.restore(sequences))
+    assert (restored >= acted.low - 1e-6).all() and (restored <= acted.high + 1e-6).all()
+
+
+def test_a_policy_trained_on_scaled_actions_is_read_with_their_range(tiny, demonstrations, tmp_path):
+    recipe = replace(tiny, scale_actions=True, steps=2)
+    train_diffusion(demonstrations, recipe, seed=42, root=tmp_path, report=lambda *_: None)
+    policy = load_policy(zoo.find_member("diffusion", "dto/PushT-v0", "seed42", tmp_path), "dto/PushT-v0")
+    windows = make_windows(demonstrations, recipe, LAYOUT, episodes=None, seed=0)
+    policy.reset([1])
+    sampled = policy.sample(windows.states[:1])[0]
+    lowest, highest = windows.actions.amin((0, 1)), windows.actions.amax((0, 1))
+    assert (sampled >= lowest - 1e-6).all() and (sampled <= highest + 1e-6).all()
+    assert (highest < 0.99).any()
 
 
 def test_noise_loss_is_one_at_the_start_and_falls(tiny, demonstrations):

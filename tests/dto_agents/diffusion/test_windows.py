@@ -44,6 +44,7 @@ def test_range_maps_data_onto_the_unit_box_and_leaves_constants_unscaled():
     assert normalized.dtype == torch.float32
     np.testing.assert_allclose(normalized.amin(0), [-1, 0, -1], atol=1e-6)
     np.testing.assert_allclose(normalized.amax(0), [1, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(observed.restore(normalized), observations, atol=1e-4)
     beyond = observed.normalize(torch.tensor([[0.0, 257.0, 0.0]], dtype=torch.float64))
     assert beyond[0, 1] == pytest.approx(1.0)
 
