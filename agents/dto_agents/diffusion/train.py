@@ -16,7 +16,15 @@ from dto_agents.diffusion.features import features, near_a_fit
 from dto_agents.diffusion.policy import KIND, add_noise, describe, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
-from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
+from dto_agents.diffusion.windows import (
+    DataDescription,
+    Range,
+    all_states,
+    chosen,
+    compress,
+    normalized_actions,
+    windows_of,
+)
 from dto_agents.training import Report, train_member
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
@@ -72,7 +80,7 @@ def make_windows(
         actions=actions[index],
         observed=Range.of(features(observations, recipe.rotations, recipe.fits), recipe.least_range),
         data=data,
-        acted=Range.of(actions.double()) if recipe.scale_actions else None,
+        acted=Range.of(compress(actions, recipe.fine_actions).double()) if recipe.scale_actions else None,
     )
 
 
@@ -81,7 +89,8 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
     scheduler = make_scheduler(recipe)
     shown = windows.observed.normalize(features(windows.states, recipe.rotations, recipe.fits))
     conditions = shown.flatten(1)
-    actions = windows.acted.normalize(windows.actions) if windows.acted else windows.actions
+    actions = compress(windows.actions, recipe.fine_actions)
+    actions = windows.acted.normalize(actions) if windows.acted else actions
     fine = _fine_windows(windows, recipe)
 
     def loss(denoiser: nn.Module) -> Tensor:
