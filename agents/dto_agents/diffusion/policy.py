@@ -28,11 +28,11 @@ BATCH = 32
 
 
 def make_scheduler(recipe: DiffusionRecipe) -> DDIMScheduler:
-    """The noise schedule of training and sampling: squared cosine (Nichol and Dhariwal 2021), noise prediction."""
+    """The noise schedule of training and sampling: squared cosine (Nichol and Dhariwal 2021)."""
     scheduler = DDIMScheduler(
         num_train_timesteps=recipe.train_timesteps,
         beta_schedule="squaredcos_cap_v2",
-        prediction_type="epsilon",
+        prediction_type=recipe.predicts,
         clip_sample=True,
         clip_sample_range=1.0,
         set_alpha_to_one=True,
@@ -46,6 +46,11 @@ def add_noise(clean: Tensor, scheduler: DDIMScheduler) -> tuple[Tensor, Tensor, 
     noise = torch.randn_like(clean)
     timestep = torch.randint(int(scheduler.config["num_train_timesteps"]), (len(clean),))
     return scheduler.add_noise(clean, noise, timestep), timestep, noise  # type: ignore[arg-type]
+
+
+def answer(recipe: DiffusionRecipe, clean: Tensor, noise: Tensor) -> Tensor:
+    """What the network should have predicted for sequences ``clean`` in ``noise``."""
+    return clean if recipe.predicts == "sample" else noise
 
 
 def in_batches(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

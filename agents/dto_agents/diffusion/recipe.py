@@ -24,6 +24,8 @@ class DiffusionRecipe:
         n_obs_steps: observations that condition a sequence.
         n_action_steps: actions executed before the next inference.
         train_timesteps: noise levels of DDPM training.
+        predicts: what the network predicts, the noise (``epsilon``) or the clean sequence (``sample``). The noise of
+            two arms' chunks has more dimensions than a narrow MLP can pass on; their motions have few.
         inference_steps: DDIM steps of an inference.
         steps: optimiser steps.
         batch_size: windows per step.
@@ -61,6 +63,7 @@ class DiffusionRecipe:
     n_obs_steps: int = 2
     n_action_steps: int = 8
     train_timesteps: int = 100
+    predicts: Literal["epsilon", "sample"] = "epsilon"
     inference_steps: int = 10
     steps: int = 24_000
     batch_size: int = 256
@@ -119,7 +122,6 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             rotations=_THREE_OBJECTS,
             fits=fits.TOOLHANG,
             fine_share=0.4,
-            fine_actions=0.05,
             least_range=0.05,
             exact_inputs=True,
             int8=True,
@@ -150,7 +152,13 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         },
         **{
             f"dto/{task}-v0": DiffusionRecipe(
-                width=width, steps=steps, rotations=rotations, least_range=0.05, scale_actions=True, int8=True
+                predicts="sample",
+                width=width,
+                steps=steps,
+                rotations=rotations,
+                least_range=0.05,
+                scale_actions=True,
+                int8=True,
             )
             for task, width, steps, rotations in (
                 # The things' orientations in the world, after the joints of both arms, or of one.

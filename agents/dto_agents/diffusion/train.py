@@ -13,7 +13,7 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features, near_a_fit
-from dto_agents.diffusion.policy import KIND, add_noise, describe, make_denoiser, make_scheduler
+from dto_agents.diffusion.policy import KIND, add_noise, answer, describe, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
 from dto_agents.diffusion.windows import (
@@ -85,7 +85,7 @@ def make_windows(
 
 
 def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module], Tensor]:
-    """The loss of a batch drawn at random: mean squared error of the predicted noise."""
+    """The loss of a batch drawn at random: mean squared error of the predicted noise, or of the clean sequence."""
     scheduler = make_scheduler(recipe)
     shown = windows.observed.normalize(features(windows.states, recipe.rotations, recipe.fits))
     conditions = shown.flatten(1)
@@ -105,7 +105,7 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
         noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             predicted = denoiser(noisy, timestep, condition)
-        return functional.mse_loss(predicted.float(), noise)
+        return functional.mse_loss(predicted.float(), answer(recipe, clean, noise))
 
     return loss
 

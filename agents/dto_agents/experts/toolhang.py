@@ -36,8 +36,9 @@ TRAVEL_HEIGHT = 1.15  # of the gripper, above stand and frame
 RING_CLEARANCE = 0.05  # height of the ring over the bump's top, while it is carried there
 RING_LAID = -0.010  # height of the ring over the bump's top, when it is let go
 SLOW_STEP = 0.012  # lowering the ring asks for no more than this: too hard, and it tears the frame out of the stand
-# What is fitted comes down slowly and aimed loosely, hovers while it is aligned, then goes in.
-NEAR, HOVER, LOOSE = 0.02, 0.007, 0.05  # m: beside the goal, over it, and the reach of an aim that is some mm off
+# What is fitted is aligned where it hovers, and comes down slowly, only as long as it is aligned.
+NEAR, HOVER, LOOSE = 0.02, 0.03, 0.05  # m: beside the goal, over it, and the reach of an aim that is some mm off
+TOUCHING = 0.005  # m over the goal, from where what does not fit is lifted again
 FINE_PACE, DOWN_PACE = 0.2, 0.5  # near the goal, and on the way down into the hole
 PRESS_ANGLE = 0.09  # pressing asks for the handle to be turned by this much more, in rad
 FALLING = 14  # steps in which a tool that was let go may fall by itself
@@ -92,7 +93,7 @@ def _insert(scene: Scene) -> Goal:
     near = away < NEAR and turn < 0.1
     over = float(tip[2] - hole[2])
     fits = away < 0.0025 and turn < 0.03
-    height = (-0.01 if fits and over < 2 * HOVER else HOVER) if near else TIP_CLEARANCE
+    height = _fitting_height(over, fits, -0.01) if near else TIP_CLEARANCE
     corner = Pose(hole + [0.0, 0.0, -0.16 if inside else height] - upright.apply(TIP), upright)
     target = gripper_for(gripper, frame, corner)
     if inside:
@@ -107,6 +108,13 @@ def _insert(scene: Scene) -> Goal:
     if tip[2] < hole[2] + TIP_CLEARANCE - 0.03:
         return Goal(_above(gripper.position, target.position[2]), target.rotation, close=True, reach=0.0)
     return Goal(target.position, target.rotation, close=True, reach=away)
+
+
+def _fitting_height(over: float, fits: bool, lowest: float) -> float:
+    """How far over its goal a thing should be that is ``over`` it now: lower while it ``fits``, else held, or lifted."""
+    if over > 1.5 * HOVER:
+        return HOVER
+    return lowest if fits else over if over > TOUCHING else HOVER
 
 
 def _fit(target: Pose, over: float) -> Goal:
@@ -148,7 +156,8 @@ def _hang(scene: Scene) -> Goal:
     over = float(ring[2] - bump[2])
     near = away < NEAR and turn < 0.15
     fits = away < 0.003 and turn < 0.05
-    height = RING_LAID - 0.005 if around or (near and fits and over < 2 * HOVER) else HOVER if near else RING_CLEARANCE
+    laid = RING_LAID - 0.005
+    height = laid if around else _fitting_height(over, fits, laid) if near else RING_CLEARANCE
     height = max(height, over - SLOW_STEP) if near else height
     target = gripper_for(gripper, tool, Pose(bump + [0.0, 0.0, height] - outward.apply(RING), outward))
     if away > 0.05 and (ring[2] < bump[2] + RING_CLEARANCE - 0.02 or turn > 0.8):

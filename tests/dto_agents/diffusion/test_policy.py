@@ -90,14 +90,17 @@ def test_observations_that_do_not_fit_are_refused(tiny, shape):
         policy.act(np.zeros(shape))
 
 
-def test_ddim_recovers_the_sequence_when_the_noise_is_known():
+@pytest.mark.parametrize("predicts", ["epsilon", "sample"])
+def test_ddim_recovers_the_sequence_when_the_noise_is_known(predicts):
     """With a denoiser that knows the clean sequence, sampling must return it, whatever the number of steps."""
-    recipe = DiffusionRecipe(inference_steps=7)
+    recipe = DiffusionRecipe(inference_steps=7, predicts=predicts)
     scheduler = make_scheduler(recipe)
     clean = torch.linspace(-0.9, 0.9, 32).view(1, 16, 2)
 
     class Oracle(torch.nn.Module):
         def forward(self, noisy, timestep, condition):
+            if predicts == "sample":
+                return clean.expand_as(noisy)
             alpha = scheduler.alphas_cumprod[timestep.long()].view(-1, 1, 1)
             return (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt()
 
@@ -132,6 +135,25 @@ def test_a_policy_trained_on_scaled_actions_is_read_with_their_range(tiny, demon
     lowest, highest = windows.actions.amin((0, 1)), windows.actions.amax((0, 1))
     assert (sampled >= lowest - 1e-6).all() and (sampled <= highest + 1e-6).all()
     assert (highest < 0.99).any()
+
+
+def test_predicting_the_clean_sequence_needs_no_room_for_the_noise(tiny, demonstrations):
+    """A network narrower than the noise learns what it can: motions, but not the noise itself."""
+    narrow = replace(tiny, width=8, batch_size=64, bfloat16=False)
+    losses = {}
+    for predicts in ("epsilon", "sample"):
+        recipe = replace(narrow, predicts=predicts)
+        loss = noise_loss(make_windows(demonstrations, recipe, LAYOUT, episodes=None, seed=0), recipe)
+        torch.manual_seed(0)
+        denoiser = make_denoiser(recipe, LAYOUT.size, 20)
+        optimizer = torch.optim.AdamW(denoiser.parameters(), lr=3e-3)
+        start = np.mean([loss(denoiser).item() for _ in range(5)])
+        for _ in range(300):
+            optimizer.zero_grad()
+            loss(denoiser).backward()
+            optimizer.step()
+        losses[predicts] = np.mean([loss(denoiser).item() for _ in range(5)]) / start
+    assert losses["sample"] < 0.5 < losses["epsilon"]
 
 
 def test_noise_loss_is_one_at_the_start_and_falls(tiny, demonstrations):
