@@ -111,7 +111,7 @@ def _insert(scene: Scene) -> Goal:
 
 
 def _fitting_height(over: float, fits: bool, lowest: float) -> float:
-    """How far over its goal a thing should be that is ``over`` it now: lower while it ``fits``, else held, or lifted."""
+    """How far over its goal a thing should be that is ``over`` it: lower while it ``fits``, else held, or lifted."""
     if over > 1.5 * HOVER:
         return HOVER
     return lowest if fits else over if over > TOUCHING else HOVER

@@ -16,6 +16,7 @@ from dto_agents.experts.toolhang import (
     HANDLE,
     HOLE,
     HOLE_BOTTOM,
+    HOVER,
     LET_GO,
     PRESS,
     RING,
@@ -166,7 +167,7 @@ def test_a_frame_that_was_dropped_is_fetched_again():
 
 
 @pytest.mark.parametrize("off", [0.0, 0.008])
-def test_the_rod_hovers_over_the_rim_until_it_fits(off):
+def test_the_rod_comes_down_only_as_long_as_it_fits(off):
     def over_the_rim(height):
         tip = STAND.at(HOLE) + [off, 0.0, height]
         frame = Pose(tip - STANDING.apply(TIP), STANDING)
@@ -174,8 +175,11 @@ def test_the_rod_hovers_over_the_rim_until_it_fits(off):
         goal = plan(Scene((STAND, frame, lying().tool), (gripper,)), Memory(closing=True))
         return goal, goal.position[2] - gripper.position[2] + height
 
-    high, _ = over_the_rim(0.03)
+    high, height = over_the_rim(0.06)
     assert 0 < high.pace < 1 and high.reach > 0, "from above it is aimed loosely"
-    low, height = over_the_rim(0.008)
+    assert height == pytest.approx(HOVER)
+    low, height = over_the_rim(0.02)
     assert 0 < low.pace < 1 and low.reach == 0
-    assert height < 0 if off == 0 else 0.005 < height < 0.01
+    assert height < 0 if off == 0 else height == pytest.approx(0.02)
+    _, height = over_the_rim(0.001)
+    assert height < 0 if off == 0 else height == pytest.approx(HOVER), "what touches is lifted"
