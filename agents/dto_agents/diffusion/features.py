@@ -21,12 +21,14 @@ class Fit(NamedTuple):
         point: of the first thing, in its frame, in m.
         still: where the other thing's position begins in the state; its quaternion follows.
         place: where the point belongs, in the other thing's frame, in m.
+        near: distance in m within which it takes care; 0 for never.
     """
 
     moving: int
     point: Point
     still: int
     place: Point
+    near: float = 0.03
 
 
 def feature_size(state_size: int, rotations: Sequence[int], fits: Sequence[Fit] = ()) -> int:
@@ -63,9 +65,9 @@ def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = ())
     return torch.cat([states[..., kept], *turned, *missing], -1)
 
 
-def near_a_fit(states: Tensor, fits: Sequence[Fit], distance: float) -> Tensor:
-    """Whether the point of any fit is within ``distance``, in m, of its place, in states (..., D); (...,) bool."""
-    return torch.stack([_offset(states, fit).norm(dim=-1) < distance for fit in fits]).any(0)
+def near_a_fit(states: Tensor, fits: Sequence[Fit]) -> Tensor:
+    """Whether the point of any fit is near its place, in states (..., D); (...,) bool."""
+    return torch.stack([_offset(states, fit).norm(dim=-1) < fit.near for fit in fits]).any(0)
 
 
 def _two_columns(quaternions: Tensor) -> Tensor:

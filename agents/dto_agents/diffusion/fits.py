@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dto_agents.diffusion.features import Fit, Point
-from dto_agents.experts.toolhang import BUMP, HOLE, OBJECTS, RING, STANDING, TIP
+from dto_agents.experts.toolhang import BUMP, GRIP, HOLE, OBJECTS, RING, STANDING, TIP
 
 _STAND, _FRAME, _TOOL = OBJECTS
+_HAND = 44
 _ALONG_ROD = np.array([0.0, 0.0, 0.1])
 _TO_HANDLE = np.array([0.1, 0.0, 0.0])
 
@@ -16,17 +17,24 @@ def _fit(moving: int, point: np.ndarray, still: int, place: np.ndarray) -> Fit:
     return Fit(moving, _point(point), still, _point(place))
 
 
+def _grasp(moving: int, point: np.ndarray) -> Fit:
+    """What belongs between the fingers, where it then stays most of the time."""
+    return Fit(moving, _point(point), _HAND, (0.0, 0.0, 0.0), near=0.0)
+
+
 def _point(values: np.ndarray) -> Point:
     x, y, z = (round(float(value), 6) for value in values)
     return x, y, z
 
 
 # The rod's tip and a point further up over the hole's rim, and the hook where it points then; the large ring around the
-# bump at the hook's end, and the handle away from the hook. Three points tell of a turn, too.
+# bump at the hook's end, and the handle away from the hook; three points tell of a turn, too. Then what is grasped.
 TOOLHANG = (
     _fit(_FRAME, TIP, _STAND, HOLE),
     _fit(_FRAME, TIP + _ALONG_ROD, _STAND, HOLE + _ALONG_ROD),
     _fit(_FRAME, BUMP, _STAND, HOLE + STANDING.apply(BUMP - TIP)),
     _fit(_TOOL, RING, _FRAME, BUMP),
     _fit(_TOOL, RING + _TO_HANDLE, _FRAME, BUMP - _TO_HANDLE),
+    _grasp(_FRAME, GRIP),
+    _grasp(_TOOL, np.zeros(3)),
 )

@@ -35,9 +35,8 @@ class DiffusionRecipe:
         rotations: where quaternions (x, y, z, w) begin in the state, which networks are shown as rotation matrices.
         fits: which points of things the task brings together, see :class:`dto_agents.diffusion.features.Fit`; their
             offsets are shown too.
-        fine_share: share of every batch that is drawn from the windows in which some fit is within ``near``; the
-            moments in which millimetres count are few.
-        near: distance in m.
+        fine_share: share of every batch that is drawn from the windows in which the point of some fit is near its
+            place; the moments in which millimetres count are few.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
         observation_noise: standard deviation of the Gaussian noise on normalised observations while training; the
             observations of one history get the same noise, so that their differences are not blurred.
@@ -73,7 +72,6 @@ class DiffusionRecipe:
     rotations: tuple[int, ...] = ()
     fits: tuple[Fit, ...] = ()
     fine_share: float = 0.0
-    near: float = 0.03
     mirror: bool = False
     observation_noise: float = 0.0
     least_range: float = 0.0
@@ -88,7 +86,7 @@ class DiffusionRecipe:
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         object.__setattr__(self, "rotations", tuple(self.rotations))
-        object.__setattr__(self, "fits", tuple(Fit(a, tuple(p), b, tuple(q)) for a, p, b, q in self.fits))
+        object.__setattr__(self, "fits", tuple(Fit(a, tuple(p), b, tuple(q), near) for a, p, b, q, near in self.fits))
         check_counts(self, "width", "blocks", "n_obs_steps", "n_action_steps", "inference_steps", "steps", "batch_size")
         if self.horizon < self.n_obs_steps - 1 + self.n_action_steps:
             raise ValueError(
@@ -121,7 +119,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             steps=30_000,
             rotations=_THREE_OBJECTS,
             fits=fits.TOOLHANG,
-            fine_share=0.4,
+            fine_share=0.3,
             least_range=0.05,
             exact_inputs=True,
             int8=True,

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 import dto_envs  # noqa: F401
 from dto_agents.diffusion.features import FINE, Fit, feature_size, features, near_a_fit
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
-from dto_agents.experts import toolhang
+from dto_agents.experts import make_expert, toolhang
 from dto_envs.registry import row
 
 
@@ -62,7 +62,8 @@ def test_a_fit_is_what_is_missing_along_the_axes_of_the_place(seed):
     np.testing.assert_array_equal(seen[:, :-3], features(torch.from_numpy(states), (4, 11)).numpy())
 
     away = np.linalg.norm(offset, axis=1)
-    near = near_a_fit(torch.from_numpy(states), (fit, Fit(1, (9.0, 9.0, 9.0), 8, fit.place)), float(np.median(away)))
+    never = fit._replace(near=0.0)
+    near = near_a_fit(torch.from_numpy(states), (fit._replace(near=float(np.median(away))), never))
     assert near.tolist() == (away < np.median(away)).tolist()
 
 
@@ -80,7 +81,27 @@ def test_toolhangs_fits_are_met_where_the_rod_and_the_ring_hang():
         state[start : start + 7] = pose
     recipe = RECIPES["dto/ToolHang-v0"]
     seen = features(torch.from_numpy(state)[None], recipe.rotations, recipe.fits)[0, -3 * len(recipe.fits) :]
-    np.testing.assert_allclose(seen.numpy() * FINE, 0, atol=1e-6)
+    np.testing.assert_allclose(seen[:15].numpy() * FINE, 0, atol=1e-6)
+
+
+def test_toolhangs_grasps_are_where_the_fingers_close():
+    """In a rollout of the expert the fingers close around the frame's grip and the tool's middle."""
+    pytest.importorskip("robosuite")
+    expert = make_expert("dto/ToolHang-v0")
+    env = gymnasium.make("dto/ToolHang-v0")
+    observation, _ = env.reset(seed=0)
+    expert.reset([0])
+    recipe = RECIPES["dto/ToolHang-v0"]
+    nearest = np.full(2, np.inf)
+    for _ in range(env.spec.max_episode_steps):
+        seen = features(torch.from_numpy(observation)[None].double(), recipe.rotations, recipe.fits)[0, -6:]
+        offsets = np.sinh(seen.numpy()).reshape(2, 3) * FINE
+        nearest = np.minimum(nearest, np.linalg.norm(offsets, axis=1))
+        observation, _, terminated, truncated, _ = env.step(expert.act(observation[None]).ravel())
+        if terminated or truncated:
+            break
+    env.close()
+    assert terminated and (nearest < 0.01).all()
 
 
 def test_recipes_with_fits_are_read_again_from_their_cards():
