@@ -89,6 +89,7 @@ class TransformerQ(nn.Module):
         layers: int = 2,
         feedforward: int = 256,
         dropout: float = 0.1,
+        spread: float = 0.01,
     ) -> None:
         """An encoder for chunks of ``horizon`` steps under ``layout``.
 
@@ -100,6 +101,7 @@ class TransformerQ(nn.Module):
             layers: encoder layers.
             feedforward: hidden size of the layers' perceptrons.
             dropout: rate while training.
+            spread: standard deviation of the entries of L that it begins with; 0 to begin at the identity.
         """
         super().__init__()
         self.horizon, self.dims = horizon, layout.size
@@ -108,7 +110,7 @@ class TransformerQ(nn.Module):
         layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout, activation="gelu", batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.rows = nn.Linear(width, layout.size * horizon * layout.size)
-        nn.init.normal_(self.rows.weight, std=0.01 / math.sqrt(width))
+        nn.init.normal_(self.rows.weight, std=spread / math.sqrt(width))
         nn.init.zeros_(self.rows.bias)
 
     def forward(self, chunk: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ def make_layer(
             layers=recipe.layers,
             feedforward=recipe.feedforward,
             dropout=recipe.dropout,
+            spread=recipe.spread,
         )
     alpha = recipe.alpha if alpha is None else alpha
     return DTOLayer(

@@ -90,6 +90,12 @@ def test_transformer_rows_do_not_depend_on_the_batch():
         assert np.array_equal(together[b : b + 1], layer(chunk[b : b + 1], previous[b : b + 1]))
 
 
+def test_a_transformer_without_spread_begins_at_the_identity():
+    chunk, previous = chunk_of(PUSHT_LAYOUT, batch=4)
+    begins, static = (DTOLayer(q, PUSHT_LAYOUT) for q in (TransformerQ(15, PUSHT_LAYOUT, spread=0.0), StaticQ()))
+    np.testing.assert_allclose(begins(chunk, previous), static(chunk, previous), atol=1e-3)
+
+
 @pytest.mark.parametrize("index", [1, 2])
 def test_training_lowers_the_loss(index):
     """Dataset training (DiffOG, equation 10): the layer learns to stay near the demonstrated chunk."""
