@@ -15,7 +15,7 @@ from dto_agents import zoo
 from dto_agents.diffusion.features import feature_size, features
 from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.diffusion.recipe import DiffusionRecipe
-from dto_agents.diffusion.windows import Range, expand
+from dto_agents.diffusion.windows import Range
 from dto_agents.simple import states_like
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
@@ -82,8 +82,8 @@ class DiffusionPolicy:
     ) -> None:
         """A policy from a trained denoiser and the recipe it was trained by.
 
-        ``observed`` is the range of the states' features, ``acted`` that of the normalised and compressed actions that
-        the denoiser's scale stands for; None where it denoises them as they are.
+        ``observed`` is the range of the states' features, ``acted`` that of the normalised actions that the denoiser's
+        scale stands for; None where it denoises them as they are.
         """
         self.recipe = recipe
         self.n_obs_steps = recipe.n_obs_steps
@@ -137,9 +137,7 @@ class DiffusionPolicy:
         """Sample whole sequences (B, horizon, D_a) for what conditions the denoiser, (B, C) float32."""
         noise = torch.stack([torch.randn(self._shape, generator=generator) for generator in self._generators])
         sequences = in_batches(self._denoise, noise, condition)
-        if self._acted is not None:
-            sequences = self._acted.restore(sequences)
-        return expand(sequences, self.recipe.fine_actions).clamp(-1.0, 1.0)
+        return sequences if self._acted is None else self._acted.restore(sequences).clamp(-1.0, 1.0)
 
     def _denoise(self, sequence: Tensor, condition: Tensor) -> Tensor:
         for timestep in self._scheduler.timesteps:

@@ -45,8 +45,6 @@ class DiffusionRecipe:
             outside all that were learned from.
         scale_actions: whether sequences are noised and denoised on the scale of the demonstrated actions' own range. On
             that of the joints' limits, of which a task may use a tenth, motions drown in the noise that is left.
-        fine_actions: normalised actions up to about this one are denoised on a stretched scale, see
-            :func:`dto_agents.diffusion.windows.compress`; 0 for the scale as it is.
         exact_inputs: whether the layers that read observations train in float32 all the same. The steps of bfloat16
             near 1 are 0.4 %: of 25 cm a millimetre, which is all the play that ToolHang's rod has.
         ema_power: the average's decay at step n is 1 - (1 + n) ** -ema_power, up to ``ema_max``.
@@ -76,7 +74,6 @@ class DiffusionRecipe:
     observation_noise: float = 0.0
     least_range: float = 0.0
     scale_actions: bool = False
-    fine_actions: float = 0.0
     exact_inputs: bool = False
     ema_power: float = 0.75
     ema_max: float = 0.9999

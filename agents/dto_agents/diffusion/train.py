@@ -21,7 +21,6 @@ from dto_agents.diffusion.windows import (
     Range,
     all_states,
     chosen,
-    compress,
     normalized_actions,
     windows_of,
 )
@@ -80,7 +79,7 @@ def make_windows(
         actions=actions[index],
         observed=Range.of(features(observations, recipe.rotations, recipe.fits), recipe.least_range),
         data=data,
-        acted=Range.of(compress(actions, recipe.fine_actions).double()) if recipe.scale_actions else None,
+        acted=Range.of(actions.double()) if recipe.scale_actions else None,
     )
 
 
@@ -89,8 +88,7 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
     scheduler = make_scheduler(recipe)
     shown = windows.observed.normalize(features(windows.states, recipe.rotations, recipe.fits))
     conditions = shown.flatten(1)
-    actions = compress(windows.actions, recipe.fine_actions)
-    actions = windows.acted.normalize(actions) if windows.acted else actions
+    actions = windows.acted.normalize(windows.actions) if windows.acted else windows.actions
     fine = _fine_windows(windows, recipe)
 
     def loss(denoiser: nn.Module) -> Tensor:

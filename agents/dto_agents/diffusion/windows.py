@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -57,20 +56,6 @@ class Range:
     def _centre_and_half(self) -> tuple[Tensor, Tensor]:
         half = (self.high - self.low) / 2
         return (self.low + self.high) / 2, torch.where(half > 1e-6, half, torch.ones_like(half))
-
-
-def compress(actions: Tensor, fine: float) -> Tensor:
-    """Normalised actions on a scale that is about linear up to ``fine`` and logarithmic beyond; [-1, 1] stays so.
-
-    The noise that is left in a sampled action is as large on this scale everywhere, so that small motions keep more of
-    their precision than large ones. ``fine`` 0 changes nothing.
-    """
-    return torch.asinh(actions / fine) / math.asinh(1 / fine) if fine else actions
-
-
-def expand(compressed: Tensor, fine: float) -> Tensor:
-    """The actions that :func:`compress` was given."""
-    return torch.sinh(compressed * math.asinh(1 / fine)) * fine if fine else compressed
 
 
 @dataclass(frozen=True)

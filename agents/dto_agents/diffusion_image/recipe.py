@@ -53,8 +53,8 @@ class ImageRecipe(DiffusionRecipe):
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         super().__post_init__()
-        if self.predicts != "epsilon" or self.fits or self.scale_actions or self.fine_actions:
-            raise ValueError("predicts, fits, scale_actions and fine_actions are for policies on states")
+        if self.predicts != "epsilon" or self.fits or self.scale_actions:
+            raise ValueError("predicts, fits and scale_actions are for policies on states")
         for name in ("cameras", "hand", "channels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.cameras or not 0 <= self.hand[0] < self.hand[1]:

@@ -31,8 +31,8 @@ class CloudRecipe(DiffusionRecipe):
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         super().__post_init__()
-        if self.predicts != "epsilon" or self.fits or self.scale_actions or self.fine_actions:
-            raise ValueError("predicts, fits, scale_actions and fine_actions are for policies on states")
+        if self.predicts != "epsilon" or self.fits or self.scale_actions:
+            raise ValueError("predicts, fits and scale_actions are for policies on states")
         object.__setattr__(self, "channels", tuple(self.channels))
         if not self.channels or min(self.points, self.code, *self.channels) < 1:
             raise ValueError(

@@ -14,9 +14,7 @@ from dto_agents.diffusion.windows import (
     all_states,
     choose_episodes,
     chosen,
-    compress,
     data_sha256,
-    expand,
     window_indices,
 )
 
@@ -64,17 +62,6 @@ def test_what_hardly_moves_is_scaled_as_if_it_moved_by_the_least_range():
     np.testing.assert_allclose(observed.normalize(observations), [[-1, -0.2, 0], [1, 0.2, 0]], atol=1e-6)
     pushed = observations[:1] + torch.tensor([0.0, 0.0, 0.002])
     assert observed.normalize(pushed)[0, 2] == pytest.approx(0.08, abs=1e-6)
-
-
-@given(fine=st.floats(0.01, 1.0), action=st.floats(-1, 1))
-def test_compressed_actions_come_back_and_small_ones_are_stretched(fine, action):
-    values = torch.tensor([action, -1.0, 0.0, 1.0, 1e-3], dtype=torch.float64)
-    compressed = compress(values, fine)
-    torch.testing.assert_close(expand(compressed, fine), values)
-    torch.testing.assert_close(compressed[1:4], values[1:4])
-    assert abs(compressed[0]) <= 1 + 1e-9
-    assert compressed[4] > 1e-3
-    assert compress(values, 0.0) is values and expand(values, 0.0) is values
 
 
 def test_choice_of_episodes_depends_on_the_seed_only():
