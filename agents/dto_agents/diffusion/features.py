@@ -10,7 +10,7 @@ from torch import Tensor
 
 FINE = 0.002  # m: fits are shown about linearly up to here, and beyond it by the logarithm of what is missing
 
-Point = tuple[float, float, float]
+Point = tuple[float, ...]
 
 
 class Fit(NamedTuple):
