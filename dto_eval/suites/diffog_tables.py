@@ -59,7 +59,7 @@ class Group:
     def planned(self, task: str, agent: str, episodes: int) -> Planned:
         """The run of a method, one of :data:`LABELS`, on a task."""
         if agent == "tracking-smooth":
-            return Planned(f"dto/{task}-v0", "tracking", episodes, SMOOTH)
+            return Planned(f"dto/{task}-v0", agent, episodes, SMOOTH, base="diffusion", filter="tracking")
         if self.base == "diffusion":
             return Planned(f"dto/{task}-v0", agent, episodes)
         if agent == "base":
