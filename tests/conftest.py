@@ -1,3 +1,3 @@
-"""Tests compute with the kernels that evaluations use; numpy, which chooses them when it is loaded, comes after this."""
+"""Tests compute with the kernels of evaluations; numpy, which chooses them when it is loaded, comes after this."""
 
 import dto_eval  # noqa: F401
