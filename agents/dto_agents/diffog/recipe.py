@@ -101,7 +101,7 @@ def recipe_for(agent: str, env_id: str) -> FilterRecipe:
     """The recipe of a learned filter; the layout of ``env_id`` gives its bound and alpha.
 
     It is the same for every environment, but for transformers: beyond the first tasks they are narrower and kept as
-    8-bit integers, ToolHang's at full width.
+    8-bit integers, ToolHang's at full width; ToolHang's and ALOHA's begin at Q = I and learn slowly.
     """
     if agent not in RECIPES:
         raise ValueError(f"there is no learned filter {agent!r}; choose from {', '.join(RECIPES)}")
