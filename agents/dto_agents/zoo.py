@@ -181,7 +181,7 @@ def write(
         tensors: float32 ones are rounded to float16, others are kept.
         description: goes into the file's header.
         card: what people are told; the file's size and hash are added.
-        int8: whether float32 matrices are rounded to 8-bit integers instead, times a float16 scale of each row.
+        int8: whether float32 matrices are rounded to 8-bit integers instead, times a float32 scale of each row.
 
     Returns:
         The file's SHA-256.
@@ -204,7 +204,7 @@ def _packed(tensors: Mapping[str, torch.Tensor], int8: bool) -> dict[str, torch.
     packed = {}
     for name, value in tensors.items():
         if value.dtype == torch.float32 and int8 and value.ndim > 1:
-            scale = (value.flatten(1).abs().amax(dim=1).double() / _INT8_MAX).clamp(min=_SMALLEST_SCALE).half()
+            scale = (value.flatten(1).abs().amax(dim=1).double() / _INT8_MAX).clamp(min=_SMALLEST_SCALE).float()
             rows = value.flatten(1).double() / scale.double()[:, None]
             packed[name] = rows.round().clamp(-_INT8_MAX, _INT8_MAX).to(torch.int8).view(value.shape)
             packed[name + _SCALE] = scale

@@ -16,14 +16,7 @@ from dto_agents.diffusion.features import features, near_a_fit
 from dto_agents.diffusion.policy import KIND, add_noise, answer, describe, make_denoiser, make_scheduler
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
-from dto_agents.diffusion.windows import (
-    DataDescription,
-    Range,
-    all_states,
-    chosen,
-    normalized_actions,
-    windows_of,
-)
+from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
 from dto_agents.training import Report, train_member
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row

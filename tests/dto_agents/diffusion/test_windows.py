@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dto_agents.demos.dataset import Episode
-from dto_agents.diffusion.windows import (
-    Range,
-    all_states,
-    choose_episodes,
-    chosen,
-    data_sha256,
-    window_indices,
-)
+from dto_agents.diffusion.windows import Range, all_states, choose_episodes, chosen, data_sha256, window_indices
 
 
 def test_start_and_end_are_padded_by_repeating():
