@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from pathlib import Path
+
+from llvmlite.binding import get_host_cpu_features
 
 VARIABLE = "OPENBLAS_CORETYPE"
 # The newest first: kernels, and what a processor must be able to do to run them.
@@ -21,19 +22,16 @@ _KERNELS = (
 
 def pin_kernels() -> None:
     """Choose for this process, if numpy is not yet imported, and for its children; what is set already stays."""
-    kernels = kernels_for(_processor_flags())
+    kernels = kernels_for(_processor_features())
     if kernels is not None:
         os.environ.setdefault(VARIABLE, kernels)
 
 
-def kernels_for(flags: Collection[str]) -> str | None:
-    """The kernels for a processor with these ``flags``, as in /proc/cpuinfo; None leaves the choice to OpenBLAS."""
-    return next((kernels for kernels, needed in _KERNELS if needed <= set(flags)), None)
+def kernels_for(features: Collection[str]) -> str | None:
+    """The kernels for a processor with these ``features``, in LLVM's names; None leaves the choice to OpenBLAS."""
+    return next((kernels for kernels, needed in _KERNELS if needed <= set(features)), None)
 
 
-def _processor_flags() -> list[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
-    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
+def _processor_features() -> set[str]:
+    # As the processor itself states them, like OpenBLAS; what the system writes about it, /proc/cpuinfo, can say less.
+    return {feature for feature, present in get_host_cpu_features().items() if present}

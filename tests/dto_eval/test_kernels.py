@@ -15,10 +15,10 @@ IN_A_FRESH_PROCESS = f"import os, dto_eval; print(os.environ.get({VARIABLE!r}))"
 
 
 @pytest.mark.parametrize(
-    ("flags", "kernels"), [(OLD, None), ([], None), (MIDDLE, "Haswell"), (NEW, "SkylakeX"), (NEW[:-2], "Haswell")]
+    ("features", "kernels"), [(OLD, None), ([], None), (MIDDLE, "Haswell"), (NEW, "SkylakeX"), (NEW[:-2], "Haswell")]
 )
-def test_the_newest_kernels_that_the_processor_can_run(flags, kernels):
-    assert kernels_for(flags) == kernels
+def test_the_newest_kernels_that_the_processor_can_run(features, kernels):
+    assert kernels_for(features) == kernels
 
 
 def test_importing_the_harness_chooses_but_leaves_a_choice_alone():

@@ -1,6 +1,7 @@
 """The environments as a user of Gymnasium meets them."""
 
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from scipy import stats
 
 import dto_envs  # noqa: F401
+from dto_eval import kernels
 
 pytest.importorskip("robosuite")
 
@@ -126,12 +128,13 @@ for task in reversed(sys.argv[1].split(",")):
 
 
 def test_another_process_without_any_opengl_agrees(envs, tmp_path):
+    same_kernels = {name: value for name, value in os.environ.items() if name == kernels.VARIABLE}
     run = subprocess.run(
         [sys.executable, "-c", "import sys; sys.modules['OpenGL'] = None\n" + ANOTHER_PROCESS] + [",".join(TASKS)],
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={"PATH": "", "MUJOCO_GL": "disabled", "HOME": str(tmp_path)},
+        env={"PATH": "", "MUJOCO_GL": "disabled", "HOME": str(tmp_path), **same_kernels},
     )
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
