@@ -27,6 +27,16 @@ KIND = "diffusion"
 BATCH = 32
 
 
+def shown(recipe: DiffusionRecipe, states: Tensor) -> Tensor:
+    """What the recipe's network is shown of states (..., D), (..., :func:`shown_size`)."""
+    return features(states, recipe.rotations, recipe.fits, recipe.hands)
+
+
+def shown_size(recipe: DiffusionRecipe, state_size: int) -> int:
+    """How many numbers the recipe's network is shown of a state of ``state_size``."""
+    return feature_size(state_size, recipe.rotations, recipe.fits, recipe.hands)
+
+
 def make_scheduler(recipe: DiffusionRecipe) -> DDIMScheduler:
     """The noise schedule of training and sampling: squared cosine (Nichol and Dhariwal 2021)."""
     scheduler = DDIMScheduler(
@@ -93,7 +103,7 @@ class DiffusionPolicy:
         self._layout = layout
         self._observed = observed
         self._acted = acted
-        self._state_size = len(observed.low) - feature_size(0, recipe.rotations, recipe.fits)
+        self._state_size = len(observed.low) - shown_size(recipe, 0)
         self._shape = (recipe.horizon, layout.size)
         self._generators: list[torch.Generator] = []
 
@@ -128,9 +138,7 @@ class DiffusionPolicy:
         Returns:
             (B, horizon, D_a) float32, normalised, in [-1, 1].
         """
-        return self.sample_given(
-            self._observed.normalize(features(states, self.recipe.rotations, self.recipe.fits)).flatten(1)
-        )
+        return self.sample_given(self._observed.normalize(shown(self.recipe, states)).flatten(1))
 
     @torch.inference_mode()
     def sample_given(self, condition: Tensor) -> Tensor:
@@ -168,9 +176,7 @@ def build_policy(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
 
 def make_denoiser(recipe: DiffusionRecipe, action_size: int, state_size: int) -> nn.Module:
     """The untrained network of a recipe."""
-    return build_denoiser(
-        recipe, action_size, recipe.n_obs_steps * feature_size(state_size, recipe.rotations, recipe.fits)
-    )
+    return build_denoiser(recipe, action_size, recipe.n_obs_steps * shown_size(recipe, state_size))
 
 
 def load_policy(entry: zoo.Entry, env_id: str) -> DiffusionPolicy:

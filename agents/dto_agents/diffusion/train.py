@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
-from dto_agents.diffusion.features import features, near_a_fit
-from dto_agents.diffusion.policy import KIND, add_noise, answer, describe, make_denoiser, make_scheduler
+from dto_agents.diffusion.features import near_a_fit
+from dto_agents.diffusion.policy import KIND, add_noise, answer, describe, make_denoiser, make_scheduler, shown
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
 from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
@@ -70,7 +70,7 @@ def make_windows(
     return Windows(
         states=observations[index[:, : recipe.n_obs_steps]],
         actions=actions[index],
-        observed=Range.of(features(observations, recipe.rotations, recipe.fits), recipe.least_range),
+        observed=Range.of(shown(recipe, observations), recipe.least_range),
         data=data,
         acted=Range.of(actions.double()) if recipe.scale_actions else None,
     )
@@ -79,8 +79,8 @@ def make_windows(
 def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module], Tensor]:
     """The loss of a batch drawn at random: mean squared error of the predicted noise, or of the clean sequence."""
     scheduler = make_scheduler(recipe)
-    shown = windows.observed.normalize(features(windows.states, recipe.rotations, recipe.fits))
-    conditions = shown.flatten(1)
+    seen = windows.observed.normalize(shown(recipe, windows.states))
+    conditions = seen.flatten(1)
     actions = windows.acted.normalize(windows.actions) if windows.acted else windows.actions
     fine = _fine_windows(windows, recipe)
 
@@ -91,7 +91,7 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
             index[:count] = fine[torch.randint(len(fine), (count,))]
         clean, condition = actions[index], conditions[index]
         if recipe.observation_noise > 0:
-            offset = torch.randn(recipe.batch_size, shown.shape[-1]).repeat(1, recipe.n_obs_steps)
+            offset = torch.randn(recipe.batch_size, seen.shape[-1]).repeat(1, recipe.n_obs_steps)
             condition = condition + recipe.observation_noise * offset
         noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
@@ -105,7 +105,7 @@ def _fine_windows(windows: Windows, recipe: DiffusionRecipe) -> Tensor:
     """Numbers of the windows whose newest state is near a fit; none where the recipe does not ask for them."""
     if not recipe.fits or not recipe.fine_share:
         return torch.empty(0, dtype=torch.long)
-    return near_a_fit(windows.states[:, -1], recipe.fits).nonzero().flatten()
+    return near_a_fit(windows.states[:, -1], recipe.fits, recipe.hands).nonzero().flatten()
 
 
 def train_diffusion(

@@ -155,11 +155,10 @@ def test_a_filter_whose_tensors_do_not_fit_is_refused(tiny_zoo, tmp_path):
 def test_recipes_by_name():
     assert recipe_for("diffog-refine", PUSHT).inputs == "refine"
     assert recipe_for("matrix", PUSHT).source == "matrix"
-    careful = {"int8": True, "spread": 0.0, "learning_rate": 3e-5}
-    assert recipe_for("diffog", "dto/ToolHang-v0") == replace(recipe_for("diffog", PUSHT), **careful)
-    assert recipe_for("diffog", "dto/AlohaInsertion-v0") == replace(recipe_for("diffog", "dto/StickPush-v0"), **careful)
-    small = recipe_for("diffog", "dto/StickPush-v0")
-    assert small.int8 and small.width < recipe_for("diffog", PUSHT).width
+    wide, narrow = recipe_for("diffog", PUSHT), recipe_for("diffog", "dto/StickPush-v0")
+    assert (wide.spread, wide.int8) == (0.0, True) and narrow.width < wide.width
+    assert narrow == replace(wide, width=narrow.width, feedforward=narrow.feedforward)
+    assert recipe_for("diffog", "dto/PlanarPush-v0").learning_rate > wide.learning_rate
     assert recipe_for("matrix", "dto/StickPush-v0") == recipe_for("matrix", PUSHT)
     with pytest.raises(ValueError, match="diffog-refine"):
         recipe_for("diffug", PUSHT)
