@@ -39,6 +39,20 @@ TOOLHANG = (
     _grasp(_TOOL, np.zeros(3)),
 )
 
+# What Transport's hands grasp: the lid and the trash, the hammer's handle by either half; where hammer and trash are
+# laid down, the lid beside its bin; and where the first hand holds the hammer out.
+_HAMMER, _TRASH, _LID, _FIRST, _SECOND = 0, 7, 14, 41, 50
+_HALF_HANDLE = np.array([0.0, 0.0, 0.06])
+TRANSPORT = (
+    _grasp(_LID, np.zeros(3), _FIRST),
+    _grasp(_TRASH, np.zeros(3), _SECOND),
+    *(_grasp(_HAMMER, side * _HALF_HANDLE, hand) for hand in (_FIRST, _SECOND) for side in (-1.0, 1.0)),
+    Fit(_LID, (0.0, 0.0, 0.0), WORLD, (-0.2, -0.45, 0.829), near=0.0),
+    Fit(_TRASH, (0.0, 0.0, 0.0), WORLD, (0.2, 0.43, 0.95), near=0.0),
+    Fit(_HAMMER, (0.0, 0.0, 0.018), WORLD, (-0.2, 0.45, 0.84), near=0.0),
+    Fit(_FIRST, (0.0, 0.0, 0.0), WORLD, (0.0, -0.058, 1.06), near=0.0),
+)
+
 # ALOHA's cube between the fingers of either hand, which follow the state.
 _CUBE, _LEFT, _RIGHT = 28, 35, 42
 TRANSFER_CUBE = (_grasp(_CUBE, np.zeros(3), _LEFT), _grasp(_CUBE, np.zeros(3), _RIGHT))

@@ -130,7 +130,13 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             int8=True,
         ),
         "dto/Transport-v0": DiffusionRecipe(
-            width=320, steps=40_000, rotations=_TWO_ARMS, least_range=0.05, exact_inputs=True, int8=True
+            width=320,
+            steps=24_000,
+            rotations=_TWO_ARMS,
+            fits=fits.TRANSPORT,
+            least_range=0.05,
+            exact_inputs=True,
+            int8=True,
         ),
         **{
             f"dto/{task}-v0": DiffusionRecipe(

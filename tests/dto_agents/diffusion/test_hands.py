@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dto_envs  # noqa: F401
+from dto_agents.catalogue import make_agent
 from dto_agents.diffusion.features import FINE, feature_size, features
 from dto_agents.diffusion.hands import LEFT_ARM, RIGHT_ARM, with_hands
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
@@ -49,12 +50,12 @@ def test_without_hands_a_state_stays_what_it_is():
     assert with_hands(states, ()) is states
 
 
-@pytest.mark.parametrize("env_id", TASKS)
+@pytest.mark.parametrize("env_id", [*TASKS, "dto/Transport-v0"])
 def test_an_expert_meets_every_fit(env_id):
     """In a rollout each point comes to its place, and what recipes take for quaternions are some."""
-    expert_module = pytest.importorskip("dto_agents.aloha.expert")
+    pytest.importorskip("robosuite" if "Transport" in env_id else "mujoco")
     recipe = RECIPES[env_id]
-    expert, env = expert_module.AlohaExpert(env_id), gymnasium.make(env_id)
+    expert, env = make_agent("expert", env_id), gymnasium.make(env_id)
     observation, _ = env.reset(seed=1)
     expert.reset([1])
     states, terminated, truncated = [observation], False, False
@@ -64,14 +65,17 @@ def test_an_expert_meets_every_fit(env_id):
     env.close()
     assert terminated
     rollout = torch.from_numpy(np.array(states, dtype=np.float64))
-    whole = with_hands(rollout, recipe.hands)
+    whole = with_hands(rollout[1:], recipe.hands)  # at a reset robosuite observes quaternions of zeros
     for start in recipe.rotations:
         np.testing.assert_allclose(whole[:, start : start + 4].norm(dim=-1), 1.0, atol=1e-6)
     seen = features(rollout, recipe.rotations, recipe.fits, recipe.hands)
     size = feature_size(len(observation), recipe.rotations, recipe.fits, recipe.hands)
     assert seen.shape == (len(states), size)
     missing = seen[:, -3 * len(recipe.fits) :].sinh().reshape(len(states), -1, 3).norm(dim=-1) * FINE
-    assert (missing.min(dim=0).values < MET).all()
+    met = missing.min(dim=0).values < MET
+    if env_id == "dto/Transport-v0":  # each hand takes one half of the hammer's handle, whichever way it lies
+        met = torch.cat([met[:2], met[2:6].reshape(2, 2).any(dim=1), met[6:]])
+    assert met.all()
 
 
 @pytest.mark.parametrize("env_id", TASKS)
