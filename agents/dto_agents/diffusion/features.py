@@ -8,8 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dto_agents.diffusion.hands import Hand, with_hands
-
 WORLD = -1  # the world's frame, in place of a thing's
 FINE = 0.002  # m: fits are shown about linearly up to here, and beyond it by the logarithm of what is missing
 
@@ -34,15 +32,13 @@ class Fit(NamedTuple):
     near: float = 0.03
 
 
-def feature_size(
-    state_size: int, rotations: Sequence[int], fits: Sequence[Fit] = (), hands: Sequence[Hand] = ()
-) -> int:
-    """Number of features of a state of ``state_size`` numbers, of which :func:`features` is told the same."""
-    return state_size + 7 * len(hands) + 2 * len(rotations) + 3 * len(fits)
+def feature_size(state_size: int, rotations: Sequence[int], fits: Sequence[Fit] = ()) -> int:
+    """Number of features of a state of ``state_size`` numbers with quaternions at ``rotations`` and some fits."""
+    return state_size + 2 * len(rotations) + 3 * len(fits)
 
 
-def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = (), hands: Sequence[Hand] = ()) -> Tensor:
-    """Replace quaternions by the first two columns of their rotation matrices (Zhou et al. 2019), add hands and fits.
+def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = ()) -> Tensor:
+    """Replace quaternions by the first two columns of their rotation matrices (Zhou et al. 2019), and add fits.
 
     A quaternion and its negative are the same rotation. Simulators switch between them without notice, most often for
     a gripper that points straight down; its matrix does not jump.
@@ -56,13 +52,11 @@ def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = (),
         rotations: index of each quaternion's first number, order x, y, z, w. A quaternion of zeros, as robosuite
             observes at a reset, becomes zeros.
         fits: which points are to meet.
-        hands: which poses to add, at the end of the state: ``rotations`` and ``fits`` may count on them there.
 
     Returns:
-        (..., D + 7 * len(hands) + 2 * len(rotations) + 3 * len(fits)): the other numbers in their order, then six for
-        each quaternion, then three for each fit.
+        (..., D + 2 * len(rotations) + 3 * len(fits)): the other numbers in their order, then six for each quaternion,
+        then three for each fit.
     """
-    states = with_hands(states, hands)
     if not rotations and not fits:
         return states
     taken = {start + offset for start in rotations for offset in range(4)}
@@ -72,9 +66,8 @@ def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = (),
     return torch.cat([states[..., kept], *turned, *missing], -1)
 
 
-def near_a_fit(states: Tensor, fits: Sequence[Fit], hands: Sequence[Hand] = ()) -> Tensor:
+def near_a_fit(states: Tensor, fits: Sequence[Fit]) -> Tensor:
     """Whether the point of any fit is near its place, in states (..., D); (...,) bool."""
-    states = with_hands(states, hands)
     return torch.stack([_offset(states, fit).norm(dim=-1) < fit.near for fit in fits]).any(0)
 
 

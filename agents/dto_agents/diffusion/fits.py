@@ -52,29 +52,3 @@ TRANSPORT = (
     Fit(_HAMMER, (0.0, 0.0, 0.018), WORLD, (-0.2, 0.45, 0.84), near=0.0),
     Fit(_FIRST, (0.0, 0.0, 0.0), WORLD, (0.0, -0.058, 1.06), near=0.0),
 )
-
-# ALOHA's cube between the fingers of either hand, which follow the state.
-_CUBE, _LEFT, _RIGHT = 28, 35, 42
-TRANSFER_CUBE = (_grasp(_CUBE, np.zeros(3), _LEFT), _grasp(_CUBE, np.zeros(3), _RIGHT))
-
-# The peg's end in the socket's mouth, and a point further along; then what is grasped.
-_PEG, _SOCKET, _LEFT, _RIGHT = 28, 35, 42, 49
-INSERTION = (
-    _fit(_PEG, np.array([-0.06, 0.0, 0.0]), _SOCKET, np.array([0.06, 0.0, 0.0])),
-    _fit(_PEG, np.array([0.04, 0.0, 0.0]), _SOCKET, np.array([0.16, 0.0, 0.0])),
-    _grasp(_PEG, np.array([0.02, 0.0, 0.0]), _RIGHT),
-    _grasp(_SOCKET, np.array([-0.02, 0.0, 0.0]), _LEFT),
-)
-
-# The cup in the bowl, beside the fingers that hold it, the last cup in the cup, the bowl where the hands meet and on
-# the coaster; then what is grasped: the bowl by its wall, the cups by their sides.
-_BOWL, _CUP, _LAST_CUP, _LEFT, _RIGHT = 28, 35, 42, 49, 56
-ARRANGE_DESK = (
-    _fit(_CUP, np.zeros(3), _LEFT, np.array([0.0392, -0.0804, -0.01])),
-    _fit(_LAST_CUP, np.zeros(3), _CUP, np.array([0.0, 0.0, 0.063])),
-    Fit(_BOWL, (0.0, 0.0, 0.0), WORLD, (-0.05, 0.53, 0.001), near=0.0),
-    Fit(_BOWL, (0.0, 0.0, 0.0), WORLD, (-0.02, 0.4, 0.004), near=0.0),
-    Fit(_BOWL, (0.0, 0.0, 0.0), _LEFT, (0.0316, -0.062, -0.0277), near=0.0),
-    _grasp(_CUP, np.array([0.0, 0.0, 0.068]), _RIGHT),
-    _grasp(_LAST_CUP, np.array([0.0, 0.0, 0.068]), _RIGHT),
-)

@@ -9,7 +9,6 @@ from typing import Literal
 
 from dto_agents.diffusion import fits
 from dto_agents.diffusion.features import Fit
-from dto_agents.diffusion.hands import LEFT_ARM, RIGHT_ARM, Hand
 from dto_agents.recipes import check_counts
 
 
@@ -36,8 +35,6 @@ class DiffusionRecipe:
         rotations: where quaternions (x, y, z, w) begin in the state, which networks are shown as rotation matrices.
         fits: which points of things the task brings together, see :class:`dto_agents.diffusion.features.Fit`; their
             offsets are shown too.
-        hands: which arms' hands a state tells of by joint angles only, whose poses networks are shown too; without them
-            a network has to learn the arm's kinematics before it can see how far from a thing a hand is.
         fine_share: share of every batch that is drawn from the windows in which the point of some fit is near its
             place; the moments in which millimetres count are few.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
@@ -72,7 +69,6 @@ class DiffusionRecipe:
     weight_decay: float = 1e-4
     rotations: tuple[int, ...] = ()
     fits: tuple[Fit, ...] = ()
-    hands: tuple[Hand, ...] = ()
     fine_share: float = 0.0
     mirror: bool = False
     observation_noise: float = 0.0
@@ -88,7 +84,6 @@ class DiffusionRecipe:
         """Refuse recipes that cannot be trained."""
         object.__setattr__(self, "rotations", tuple(self.rotations))
         object.__setattr__(self, "fits", tuple(Fit(a, tuple(p), b, tuple(q), near) for a, p, b, q, near in self.fits))
-        object.__setattr__(self, "hands", tuple(Hand(a, tuple(b), c) for a, b, c in self.hands))
         check_counts(self, "width", "blocks", "n_obs_steps", "n_action_steps", "inference_steps", "steps", "batch_size")
         if self.horizon < self.n_obs_steps - 1 + self.n_action_steps:
             raise ValueError(
@@ -111,7 +106,6 @@ _TWO_ARMS = (3, 10, 17, 44, 53)
 _NOW_AND_BEFORE = (7, 25)
 
 _ALOHA = DiffusionRecipe(predicts="sample", least_range=0.05, scale_actions=True, int8=True)
-_TWO_HANDS = replace(_ALOHA, width=144, steps=20_000, hands=(LEFT_ARM, RIGHT_ARM), fine_share=0.3, exact_inputs=True)
 
 RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
     {
@@ -159,11 +153,11 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
                 ("ArrangeChopsticks", 160, 20_000, _THREE_THINGS),
             )
         },
-        # The things' orientations in the world, after the joints of one arm, or of both; then those of the hands.
+        # The things' orientations in the world, after the joints of both arms, or of one.
+        "dto/AlohaTransferCube-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31,)),
+        "dto/AlohaInsertion-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31, 38)),
+        "dto/AlohaArrangeDesk-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31, 38, 45)),
         "dto/AlohaMoveStack-v0": replace(_ALOHA, width=160, steps=12_000, rotations=(17, 24)),
-        "dto/AlohaTransferCube-v0": replace(_TWO_HANDS, rotations=(31, 38, 45), fits=fits.TRANSFER_CUBE),
-        "dto/AlohaInsertion-v0": replace(_TWO_HANDS, rotations=(31, 38, 45, 52), fits=fits.INSERTION),
-        "dto/AlohaArrangeDesk-v0": replace(_TWO_HANDS, rotations=(31, 38, 45, 52, 59), fits=fits.ARRANGE_DESK),
         # For the chunks that filters learn from: an episode is one.
         "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),
     }

@@ -105,7 +105,7 @@ def _fine_windows(windows: Windows, recipe: DiffusionRecipe) -> Tensor:
     """Numbers of the windows whose newest state is near a fit; none where the recipe does not ask for them."""
     if not recipe.fits or not recipe.fine_share:
         return torch.empty(0, dtype=torch.long)
-    return near_a_fit(windows.states[:, -1], recipe.fits, recipe.hands).nonzero().flatten()
+    return near_a_fit(windows.states[:, -1], recipe.fits).nonzero().flatten()
 
 
 def train_diffusion(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import dto_envs  # noqa: F401
-from dto_agents.diffusion.features import FINE, Fit, feature_size, features, near_a_fit
+from dto_agents.diffusion.features import FINE, WORLD, Fit, feature_size, features, near_a_fit
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
 from dto_agents.experts import make_expert, toolhang
 from dto_envs.registry import row
@@ -48,6 +48,15 @@ def poses(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     quaternions = Rotation.random(8, rng=rng).as_quat().reshape(4, 2, 4)
     both = np.concatenate([positions, quaternions], axis=-1).reshape(4, 14)
     return np.concatenate([np.ones((4, 1)), both], axis=-1), positions, quaternions
+
+
+@given(seed=st.integers(0, 2**31))
+def test_a_fit_in_the_world_needs_no_other_thing(seed):
+    states, positions, quaternions = poses(seed)
+    fit = Fit(1, (0.01, -0.02, 0.1), WORLD, (0.0, 0.05, 0.15))
+    seen = features(torch.from_numpy(states), (), (fit,)).numpy()
+    offset = positions[:, 0] + Rotation.from_quat(quaternions[:, 0]).apply(fit.point) - fit.place
+    np.testing.assert_allclose(np.sinh(seen[:, -3:]) * FINE, offset, atol=1e-12)
 
 
 @given(seed=st.integers(0, 2**31))
@@ -104,8 +113,28 @@ def test_toolhangs_grasps_are_where_the_fingers_close():
     assert terminated and (nearest < 0.01).all()
 
 
-def test_recipes_with_fits_are_read_again_from_their_cards():
-    recipe = RECIPES["dto/ToolHang-v0"]
+def test_transports_expert_meets_every_fit():
+    """Lid, trash and hammer come between the fingers and to their places, and the first hand to where it offers."""
+    pytest.importorskip("robosuite")
+    expert, env = make_expert("dto/Transport-v0"), gymnasium.make("dto/Transport-v0")
+    observation, _ = env.reset(seed=1)
+    expert.reset([1])
+    states, terminated, truncated = [observation], False, False
+    while not (terminated or truncated):
+        observation, _, terminated, truncated, _ = env.step(expert.act(observation[None]).ravel())
+        states.append(observation)
+    env.close()
+    recipe = RECIPES["dto/Transport-v0"]
+    seen = features(torch.from_numpy(np.array(states, dtype=np.float64)), recipe.rotations, recipe.fits)
+    missing = np.sinh(seen[:, -3 * len(recipe.fits) :].numpy()).reshape(len(states), -1, 3) * FINE
+    met = np.linalg.norm(missing, axis=2).min(axis=0) < 0.02
+    assert terminated and met[:2].all() and met[6:].all()
+    assert met[2:6].reshape(2, 2).any(axis=1).all()  # each hand takes half of the handle, whichever way it lies
+
+
+@pytest.mark.parametrize("env_id", ["dto/ToolHang-v0", "dto/Transport-v0"])
+def test_recipes_with_fits_are_read_again_from_their_cards(env_id):
+    recipe = RECIPES[env_id]
     assert DiffusionRecipe(**json.loads(json.dumps(asdict(recipe)))) == recipe
 
 
