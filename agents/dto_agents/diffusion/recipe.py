@@ -128,6 +128,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             steps=24_000,
             rotations=_TWO_ARMS,
             fits=fits.TRANSPORT,
+            predicts="sample",
             least_range=0.05,
             exact_inputs=True,
             int8=True,
