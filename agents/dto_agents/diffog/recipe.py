@@ -101,7 +101,7 @@ _NARROW = {"width": 96, "feedforward": 96}
 def recipe_for(agent: str, env_id: str) -> FilterRecipe:
     """The recipe of a learned filter; the layout of ``env_id`` gives its bound and alpha.
 
-    It is the same for every environment, but for transformers: beyond RoboMimic's tasks and pushing they are narrower.
+    It is the same for every environment, but transformers are wider for RoboMimic's tasks of one arm and for pushing.
     """
     if agent not in RECIPES:
         raise ValueError(f"there is no learned filter {agent!r}; choose from {', '.join(RECIPES)}")
