@@ -124,8 +124,8 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             int8=True,
         ),
         "dto/Transport-v0": DiffusionRecipe(
-            width=320,
-            steps=24_000,
+            width=400,
+            steps=40_000,
             rotations=_TWO_ARMS,
             fits=fits.TRANSPORT,
             predicts="sample",
