@@ -27,6 +27,14 @@ def pin_kernels() -> None:
         os.environ.setdefault(VARIABLE, kernels)
 
 
+def other_choice() -> str | None:
+    """What to say where the environment has chosen other kernels than we would on this processor; None otherwise."""
+    ours, theirs = kernels_for(_processor_features()), os.environ.get(VARIABLE)
+    if ours is None or theirs in (None, ours):
+        return None
+    return f"{VARIABLE} is {theirs} in this environment, without it we compute with {ours}: unset it for the same bits"
+
+
 def kernels_for(features: Collection[str]) -> str | None:
     """The kernels for a processor with these ``features``, in LLVM's names; None leaves the choice to OpenBLAS."""
     return next((kernels for kernels, needed in _KERNELS if needed <= set(features)), None)

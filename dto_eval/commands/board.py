@@ -127,6 +127,7 @@ def _render(command: Render) -> int:
 def _verify(command: Verify) -> int:
     from dto_eval.boards.guard import RefusedError
     from dto_eval.boards.verify import read_recorded, verify
+    from dto_eval.kernels import other_choice
 
     if command.episodes < 1 or command.workers < 1:
         raise RefusedError("--episodes and --workers must be at least 1")
@@ -145,6 +146,8 @@ def _verify(command: Verify) -> int:
             detail = "" if result.action_difference is None else f" (actions by up to {result.action_difference:.2g})"
             print(f"{result.key[0]}, init {result.key[1]}: {', '.join(result.differing)} differ{detail}")
     print(f"{compared - differing} of {compared} simulated episodes come out the same, bit for bit")
+    if differing and (remark := other_choice()) is not None:
+        print(remark)
     return 1 if differing else 0
 
 

@@ -206,7 +206,7 @@ def _figure(staged: Staged, chunks: Sequence[Chunk], shown: int = 4) -> Figure:
             steps, scores = [chunk.step for chunk in there], [chunk.diagonality for chunk in there]
             ax.scatter(steps, scores, color=f"C{color}", label=phase, s=18)
         ax.set_ylabel("diagonality")
-    axes[0].legend(ncols=4, fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     axes[-1].set_xlabel("step")
     return figure
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from dto_eval.kernels import VARIABLE, kernels_for
+from dto_eval.kernels import VARIABLE, kernels_for, other_choice
 
 OLD = ["fpu", "sse2"]
 MIDDLE = [*OLD, "avx2", "fma"]
@@ -28,3 +28,14 @@ def test_importing_the_harness_chooses_but_leaves_a_choice_alone():
 
     assert chosen(**{VARIABLE: "Haswell"}) == "Haswell"
     assert chosen() in ("SkylakeX", "Haswell", "None")
+
+
+def test_a_choice_of_the_environment_that_is_not_ours_is_named(monkeypatch):
+    monkeypatch.setattr("dto_eval.kernels._processor_features", lambda: set(NEW))
+    for chosen in (None, "SkylakeX"):
+        monkeypatch.setenv(VARIABLE, chosen) if chosen else monkeypatch.delenv(VARIABLE, raising=False)
+        assert other_choice() is None
+    monkeypatch.setenv(VARIABLE, "Haswell")
+    assert "Haswell" in (remark := other_choice()) and "SkylakeX" in remark
+    monkeypatch.setattr("dto_eval.kernels._processor_features", lambda: set(OLD))
+    assert other_choice() is None
