@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-from llvmlite.binding import get_host_cpu_features
-
 VARIABLE = "OPENBLAS_CORETYPE"
 # The newest first: kernels, and what a processor must be able to do to run them.
 _KERNELS = (
@@ -22,9 +20,11 @@ _KERNELS = (
 
 def pin_kernels() -> None:
     """Choose for this process, if numpy is not yet imported, and for its children; what is set already stays."""
+    if VARIABLE in os.environ:
+        return
     kernels = kernels_for(_processor_features())
     if kernels is not None:
-        os.environ.setdefault(VARIABLE, kernels)
+        os.environ[VARIABLE] = kernels
 
 
 def other_choice() -> str | None:
@@ -41,5 +41,7 @@ def kernels_for(features: Collection[str]) -> str | None:
 
 
 def _processor_features() -> set[str]:
+    from llvmlite.binding import get_host_cpu_features
+
     # As the processor itself states them, like OpenBLAS; what the system writes about it, /proc/cpuinfo, can say less.
     return {feature for feature, present in get_host_cpu_features().items() if present}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dto_agents.diffusion.features import WORLD, Fit, Point
+from dto_agents.experts import transport
 from dto_agents.experts.toolhang import BUMP, GRIP, HOLE, OBJECTS, RING, STANDING, TIP
 
 _STAND, _FRAME, _TOOL = OBJECTS
@@ -20,6 +21,11 @@ def _fit(moving: int, point: np.ndarray, still: int, place: np.ndarray) -> Fit:
 def _grasp(moving: int, point: np.ndarray, hand: int = _HAND) -> Fit:
     """What belongs between the fingers, where it then stays most of the time."""
     return Fit(moving, _point(point), hand, (0.0, 0.0, 0.0), near=0.0)
+
+
+def _bring(moving: int, point: np.ndarray, place: np.ndarray) -> Fit:
+    """What belongs somewhere in the world, where there is room."""
+    return Fit(moving, _point(point), WORLD, _point(place), near=0.0)
 
 
 def _point(values: np.ndarray) -> Point:
@@ -41,14 +47,15 @@ TOOLHANG = (
 
 # What Transport's hands grasp: the lid and the trash, the hammer's handle by either half; where hammer and trash are
 # laid down, the lid beside its bin; and where the first hand holds the hammer out.
-_HAMMER, _TRASH, _LID, _FIRST, _SECOND = 0, 7, 14, 41, 50
+_HAMMER, _TRASH, _LID = transport.OBJECTS
+_FIRST, _SECOND = 41, 50
 _HALF_HANDLE = np.array([0.0, 0.0, 0.06])
 TRANSPORT = (
     _grasp(_LID, np.zeros(3), _FIRST),
     _grasp(_TRASH, np.zeros(3), _SECOND),
     *(_grasp(_HAMMER, side * _HALF_HANDLE, hand) for hand in (_FIRST, _SECOND) for side in (-1.0, 1.0)),
-    Fit(_LID, (0.0, 0.0, 0.0), WORLD, (-0.2, -0.45, 0.829), near=0.0),
-    Fit(_TRASH, (0.0, 0.0, 0.0), WORLD, (0.2, 0.43, 0.95), near=0.0),
-    Fit(_HAMMER, (0.0, 0.0, 0.018), WORLD, (-0.2, 0.45, 0.84), near=0.0),
-    Fit(_FIRST, (0.0, 0.0, 0.0), WORLD, (0.0, -0.058, 1.06), near=0.0),
+    _bring(_LID, np.zeros(3), np.append(transport.LID_PLACE, transport.LID_LAID)),
+    _bring(_TRASH, np.zeros(3), np.append(transport.DROP, transport.TRASH_DROPPED)),
+    _bring(_HAMMER, transport.HAMMER_MIDDLE, np.append(transport.TARGET_BIN, transport.HAMMER_LAID)),
+    _bring(_FIRST, np.zeros(3), transport.HANDOVER),
 )

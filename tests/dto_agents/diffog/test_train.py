@@ -158,6 +158,8 @@ def test_recipes_by_name():
     wide, narrow = recipe_for("diffog", PUSHT), recipe_for("diffog", "dto/StickPush-v0")
     assert (wide.spread, wide.int8) == (0.0, True) and narrow.width < wide.width
     assert narrow == replace(wide, width=narrow.width, feedforward=narrow.feedforward)
+    assert recipe_for("diffog", "dto/ToolHang-v0") == wide
+    assert recipe_for("diffog", "dto/AlohaInsertion-v0") == narrow
     assert recipe_for("diffog", "dto/PlanarPush-v0").learning_rate > wide.learning_rate
     assert recipe_for("matrix", "dto/StickPush-v0") == recipe_for("matrix", PUSHT)
     with pytest.raises(ValueError, match="diffog-refine"):
