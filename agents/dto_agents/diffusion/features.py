@@ -32,13 +32,16 @@ class Fit(NamedTuple):
     near: float = 0.03
 
 
-def feature_size(state_size: int, rotations: Sequence[int], fits: Sequence[Fit] = ()) -> int:
-    """Number of features of a state of ``state_size`` numbers with quaternions at ``rotations`` and some fits."""
-    return state_size + 2 * len(rotations) + 3 * len(fits)
+def feature_size(state_size: int, rotations: Sequence[int], fits: Sequence[Fit] = (), axes: Sequence[int] = ()) -> int:
+    """Number of features of a state of ``state_size`` numbers, with what :func:`features` is given beside it."""
+    return state_size + 2 * len(rotations) - len(axes) + 3 * len(fits)
 
 
-def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = ()) -> Tensor:
+def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = (), axes: Sequence[int] = ()) -> Tensor:
     """Replace quaternions by the first two columns of their rotation matrices (Zhou et al. 2019), and add fits.
+
+    Of what is round only the axis is shown. How it is turned about it makes no difference to the task, but by it each
+    demonstration can be told from all others, and a network learns them by heart.
 
     A quaternion and its negative are the same rotation. Simulators switch between them without notice, most often for
     a gripper that points straight down; its matrix does not jump.
@@ -52,18 +55,20 @@ def features(states: Tensor, rotations: Sequence[int], fits: Sequence[Fit] = ())
         rotations: index of each quaternion's first number, order x, y, z, w. A quaternion of zeros, as robosuite
             observes at a reset, becomes zeros.
         fits: which points are to meet.
+        axes: index of the first number of each quaternion of a thing that is round about its z axis.
 
     Returns:
-        (..., D + 2 * len(rotations) + 3 * len(fits)): the other numbers in their order, then six for each quaternion,
-        then three for each fit.
+        (..., D + 2 * len(rotations) - len(axes) + 3 * len(fits)): the other numbers in their order, then six for each
+        quaternion of ``rotations``, three for each of ``axes``, and three for each fit.
     """
-    if not rotations and not fits:
+    if not rotations and not fits and not axes:
         return states
-    taken = {start + offset for start in rotations for offset in range(4)}
+    taken = {start + offset for start in (*rotations, *axes) for offset in range(4)}
     kept = [index for index in range(states.shape[-1]) if index not in taken]
     turned = (_two_columns(states[..., start : start + 4]) for start in rotations)
+    pointing = (_axis(states[..., start : start + 4]) for start in axes)
     missing = (torch.asinh(_offset(states, fit) / FINE) for fit in fits)
-    return torch.cat([states[..., kept], *turned, *missing], -1)
+    return torch.cat([states[..., kept], *turned, *pointing, *missing], -1)
 
 
 def near_a_fit(states: Tensor, fits: Sequence[Fit]) -> Tensor:
@@ -76,6 +81,12 @@ def _two_columns(quaternions: Tensor) -> Tensor:
     first = (w * w + x * x - y * y - z * z, 2 * (x * y + w * z), 2 * (x * z - w * y))
     second = (2 * (x * y - w * z), w * w - x * x + y * y - z * z, 2 * (y * z + w * x))
     return torch.stack(first + second, dim=-1)
+
+
+def _axis(quaternions: Tensor) -> Tensor:
+    """Where the z axis points, (..., 3)."""
+    x, y, z, w = quaternions.unbind(-1)
+    return torch.stack((2 * (x * z + w * y), 2 * (y * z - w * x), w * w - x * x - y * y + z * z), dim=-1)
 
 
 def _offset(states: Tensor, fit: Fit) -> Tensor:

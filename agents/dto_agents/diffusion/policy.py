@@ -29,12 +29,12 @@ BATCH = 32
 
 def shown(recipe: DiffusionRecipe, states: Tensor) -> Tensor:
     """What the recipe's network is shown of states (..., D), (..., :func:`shown_size`)."""
-    return features(states, recipe.rotations, recipe.fits)
+    return features(states, recipe.rotations, recipe.fits, recipe.axes)
 
 
 def shown_size(recipe: DiffusionRecipe, state_size: int) -> int:
     """How many numbers the recipe's network is shown of a state of ``state_size``."""
-    return feature_size(state_size, recipe.rotations, recipe.fits)
+    return feature_size(state_size, recipe.rotations, recipe.fits, recipe.axes)
 
 
 def make_scheduler(recipe: DiffusionRecipe) -> DDIMScheduler:

@@ -33,6 +33,7 @@ class DiffusionRecipe:
         warmup_steps: steps of the linear warm-up.
         weight_decay: AdamW's weight decay.
         rotations: where quaternions (x, y, z, w) begin in the state, which networks are shown as rotation matrices.
+        axes: the same of things that are round about their z axis, of which networks are shown where that axis points.
         fits: which points of things the task brings together, see :class:`dto_agents.diffusion.features.Fit`; their
             offsets are shown too.
         fine_share: share of every batch that is drawn from the windows in which the point of some fit is near its
@@ -68,6 +69,7 @@ class DiffusionRecipe:
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     rotations: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
     fits: tuple[Fit, ...] = ()
     fine_share: float = 0.0
     mirror: bool = False
@@ -83,6 +85,7 @@ class DiffusionRecipe:
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         object.__setattr__(self, "rotations", tuple(self.rotations))
+        object.__setattr__(self, "axes", tuple(self.axes))
         object.__setattr__(self, "fits", tuple(Fit(a, tuple(p), b, tuple(q), near) for a, p, b, q, near in self.fits))
         check_counts(self, "width", "blocks", "n_obs_steps", "n_action_steps", "inference_steps", "steps", "batch_size")
         if self.horizon < self.n_obs_steps - 1 + self.n_action_steps:
@@ -157,7 +160,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         # The things' orientations in the world, after the joints of both arms, or of one.
         "dto/AlohaTransferCube-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31,)),
         "dto/AlohaInsertion-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31, 38)),
-        "dto/AlohaArrangeDesk-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31, 38, 45)),
+        "dto/AlohaArrangeDesk-v0": replace(_ALOHA, width=144, steps=8_000, axes=(31, 38, 45), observation_noise=0.01),
         "dto/AlohaMoveStack-v0": replace(_ALOHA, width=160, steps=12_000, rotations=(17, 24)),
         # For the chunks that filters learn from: an episode is one.
         "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),

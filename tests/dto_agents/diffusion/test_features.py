@@ -35,6 +35,19 @@ def test_two_columns_of_the_rotation_matrix_whatever_the_sign(seed, sign):
     np.testing.assert_allclose(seen[:, 8:11], matrices[:, :, 1], atol=1e-12)
 
 
+@given(seed=st.integers(0, 2**31), turn=st.floats(-np.pi, np.pi))
+def test_of_round_things_the_axis_whatever_the_turn_about_it(seed, turn):
+    states, _, quaternions = poses(seed)
+    rotation = Rotation.from_quat(quaternions[:, 1])
+    turned = states.copy()
+    turned[:, 11:15] = (rotation * Rotation.from_euler("z", turn)).as_quat()
+    seen, again = (features(torch.from_numpy(state), (4,), (), (11,)).numpy() for state in (states, turned))
+    assert seen.shape == (4, feature_size(15, (4,), (), (11,))) == (4, 16)
+    np.testing.assert_array_equal(seen[:, :13], features(torch.from_numpy(states[:, :11]), (4,)).numpy())
+    np.testing.assert_allclose(seen[:, 13:], rotation.as_matrix()[:, :, 2], atol=1e-12)
+    np.testing.assert_allclose(again, seen, atol=1e-12)
+
+
 def test_no_quaternions_no_change_and_zeros_stay_zeros():
     states = torch.rand(2, 5, 7, dtype=torch.float64)
     assert features(states, ()) is states
