@@ -36,6 +36,9 @@ class DiffusionRecipe:
         axes: the same of things that are round about their z axis, of which networks are shown where that axis points.
         fits: which points of things the task brings together, see :class:`dto_agents.diffusion.features.Fit`; their
             offsets are shown too.
+        to_the_end: whether windows go on until an episode's last observation is their newest. Otherwise, as in Diffusion
+            Policy, none begins in the last ``n_action_steps`` steps. A policy that is slower or out of step then has
+            never seen what to do there; at 4 Hz, in the two seconds in which a cup is let go.
         fine_share: share of every batch that is drawn from the windows in which the point of some fit is near its
             place; the moments in which millimetres count are few.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
@@ -71,6 +74,7 @@ class DiffusionRecipe:
     rotations: tuple[int, ...] = ()
     axes: tuple[int, ...] = ()
     fits: tuple[Fit, ...] = ()
+    to_the_end: bool = False
     fine_share: float = 0.0
     mirror: bool = False
     observation_noise: float = 0.0
@@ -131,7 +135,9 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             steps=40_000,
             rotations=_TWO_ARMS,
             fits=fits.TRANSPORT,
+            to_the_end=True,
             predicts="sample",
+            observation_noise=0.01,
             least_range=0.05,
             exact_inputs=True,
             int8=True,
@@ -160,7 +166,9 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         # The things' orientations in the world, after the joints of both arms, or of one.
         "dto/AlohaTransferCube-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31,)),
         "dto/AlohaInsertion-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31, 38)),
-        "dto/AlohaArrangeDesk-v0": replace(_ALOHA, width=144, steps=8_000, axes=(31, 38, 45), observation_noise=0.01),
+        "dto/AlohaArrangeDesk-v0": replace(
+            _ALOHA, width=256, steps=8_000, axes=(31, 38, 45), to_the_end=True, observation_noise=0.02
+        ),
         "dto/AlohaMoveStack-v0": replace(_ALOHA, width=160, steps=12_000, rotations=(17, 24)),
         # For the chunks that filters learn from: an episode is one.
         "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),

@@ -83,7 +83,8 @@ def window_indices(lengths: Sequence[int], *, horizon: int, n_obs_steps: int, n_
         lengths: steps of each episode, in order.
         horizon: steps of a window.
         n_obs_steps: observations in a window; they lead it.
-        n_action_steps: executed actions of a window.
+        n_action_steps: executed actions of a window, or those that follow its newest observation, if the last
+            observations of an episode are to be the newest of windows too.
 
     Returns:
         (N, horizon) int64.
@@ -106,7 +107,7 @@ def windows_of(episodes: Sequence[Episode], recipe: DiffusionRecipe) -> Tensor:
             lengths,
             horizon=recipe.horizon,
             n_obs_steps=recipe.n_obs_steps,
-            n_action_steps=recipe.n_action_steps,
+            n_action_steps=recipe.horizon - recipe.n_obs_steps + 1 if recipe.to_the_end else recipe.n_action_steps,
         )
     )
 

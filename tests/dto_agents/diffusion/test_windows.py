@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dto_agents.demos.dataset import Episode
-from dto_agents.diffusion.windows import Range, all_states, choose_episodes, chosen, data_sha256, window_indices
+from dto_agents.diffusion.recipe import DiffusionRecipe
+from dto_agents.diffusion.windows import (
+    Range,
+    all_states,
+    choose_episodes,
+    chosen,
+    data_sha256,
+    window_indices,
+    windows_of,
+)
 
 
 def test_start_and_end_are_padded_by_repeating():
@@ -34,6 +43,16 @@ def test_every_window_stays_in_its_episode_and_every_step_is_executed_once_as_cu
     assert ((np.diff(index, axis=1) == 0) | (np.diff(index, axis=1) == 1)).all()
     current = index[:, n_obs_steps - 1]
     np.testing.assert_array_equal(np.unique(current), np.arange(sum(lengths)))
+
+
+@pytest.mark.parametrize("to_the_end", [False, True])
+def test_the_newest_observation_of_the_last_window_is_the_last_one_only_to_the_end(to_the_end):
+    length, recipe = 30, DiffusionRecipe(to_the_end=to_the_end)
+    index = windows_of([Episode(np.zeros((length, 2)), np.zeros((length, 1)))], recipe)
+    current = index[:, recipe.n_obs_steps - 1].numpy()
+    last = length - 1 if to_the_end else length - recipe.n_action_steps
+    np.testing.assert_array_equal(current, np.arange(last + 1))
+    assert (index[-1] == length - 1).sum() == recipe.horizon - (length - 1 - int(index[-1, 0]))
 
 
 def test_range_maps_data_onto_the_unit_box_and_leaves_constants_unscaled():
