@@ -36,9 +36,9 @@ class DiffusionRecipe:
         axes: the same of things that are round about their z axis, of which networks are shown where that axis points.
         fits: which points of things the task brings together, see :class:`dto_agents.diffusion.features.Fit`; their
             offsets are shown too.
-        to_the_end: whether windows go on until an episode's last observation is their newest. Otherwise, as in Diffusion
-            Policy, none begins in the last ``n_action_steps`` steps. A policy that is slower or out of step then has
-            never seen what to do there; at 4 Hz, in the two seconds in which a cup is let go.
+        to_the_end: whether windows go on until an episode's last observation is their newest. Otherwise, as in
+            Diffusion Policy, none begins in the last ``n_action_steps`` - 1 steps: a policy that looks again there,
+            since it is slower or out of step, has not learned what to do. At 4 Hz a cup is let go in that time.
         fine_share: share of every batch that is drawn from the windows in which the point of some fit is near its
             place; the moments in which millimetres count are few.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
