@@ -169,7 +169,9 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/AlohaArrangeDesk-v0": replace(
             _ALOHA, width=256, steps=8_000, axes=(31, 38, 45), to_the_end=True, observation_noise=0.02
         ),
-        "dto/AlohaMoveStack-v0": replace(_ALOHA, width=160, steps=12_000, rotations=(17, 24)),
+        "dto/AlohaMoveStack-v0": replace(
+            _ALOHA, width=160, steps=8_000, rotations=(24,), axes=(17,), to_the_end=True, observation_noise=0.01
+        ),
         # For the chunks that filters learn from: an episode is one.
         "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),
     }
