@@ -97,8 +97,8 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
         clean, condition = actions[index], conditions[index]
         if arms is not None:
             other = torch.randint(len(conditions), (recipe.batch_size,))
-            mixed, clean = mix(arms, states[index], clean, states[other], actions[other])
-            condition = windows.observed.normalize(shown(recipe, mixed)).flatten(1)
+            rows, mixed, clean[rows] = mix(arms, states[index], clean, states[other], actions[other])
+            condition[rows] = windows.observed.normalize(shown(recipe, mixed)).flatten(1)
         if recipe.observation_noise > 0:
             offset = torch.randn(recipe.batch_size, size).repeat(1, recipe.n_obs_steps)
             condition = condition + recipe.observation_noise * offset

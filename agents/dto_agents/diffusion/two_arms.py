@@ -84,7 +84,7 @@ def two_arms(env_id: str) -> TwoArms:
 
 def mix(
     arms: TwoArms, states: Tensor, actions: Tensor, other_states: Tensor, other_actions: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Give half of the windows the second arm of other windows, where the two fit together.
 
     Args:
@@ -95,10 +95,11 @@ def mix(
         other_actions: (B, horizon, D_a).
 
     Returns:
-        The histories and sequences; drawn with torch's generator.
+        Which windows (N,) are to be changed, drawn with torch's generator, their new histories (N, n_obs_steps, D) and
+        sequences (N, horizon, D_a).
     """
-    chosen = arms.fits(states[:, -1], other_states[:, -1]) & (torch.rand(len(states)) < 0.5)
-    mixed = actions.clone()
-    mixed[..., arms.acted] = other_actions[..., arms.acted]
-    wide = chosen[:, None, None]
-    return torch.where(wide, arms.together(states, other_states), states), torch.where(wide, mixed, actions)
+    fitting = arms.fits(states[:, -1], other_states[:, -1]) & (torch.rand(len(states)) < 0.5)
+    rows = fitting.nonzero().flatten()
+    mixed = actions[rows]
+    mixed[..., arms.acted] = other_actions[rows][..., arms.acted]
+    return rows, arms.together(states[rows], other_states[rows]), mixed
