@@ -16,6 +16,7 @@ from dto_agents.aloha.strokes import Hand, Stroke, StrokeStyle  # noqa: E402
 from dto_agents.aloha.view import View  # noqa: E402
 from dto_agents.catalogue import make_agent  # noqa: E402
 from dto_agents.diffusion.recipe import RECIPES  # noqa: E402
+from dto_envs.aloha.objects import Bowl, Cup
 from dto_envs.aloha.scene import TASKS  # noqa: E402
 
 CALM = StrokeStyle(slowest=1.0, fastest=1.0, tremor=0.0, tremor_turn=0.0, pause_rate=0.0, aim_error=0.0)
@@ -104,12 +105,14 @@ def test_episodes_do_not_depend_on_their_neighbours():
 
 
 @pytest.mark.parametrize("task", PERFORMANCES)
-def test_recipes_point_at_the_quaternions_of_all_things(task):
+def test_recipes_point_at_the_quaternions_of_all_things_and_at_the_axes_of_round_ones(task):
     observation, _ = gymnasium.make(f"dto/{task}-v0").reset(seed=1)
-    rotations = RECIPES[f"dto/{task}-v0"].rotations
-    things = TASKS[task].things
-    assert rotations == tuple(len(observation) - 7 * left + 3 for left in range(len(things), 0, -1))
-    assert all(np.linalg.norm(observation[start : start + 4]) == pytest.approx(1.0) for start in rotations)
+    recipe, scene = RECIPES[f"dto/{task}-v0"], TASKS[task]
+    starts = [len(observation) - 7 * left + 3 for left in range(len(scene.things), 0, -1)]
+    assert all(np.linalg.norm(observation[start : start + 4]) == pytest.approx(1.0) for start in starts)
+    is_round = [isinstance(scene.made.get(name), Cup | Bowl) for name in scene.things]
+    assert recipe.axes == tuple(start for start, shown in zip(starts, is_round, strict=True) if shown)
+    assert recipe.rotations == tuple(start for start, shown in zip(starts, is_round, strict=True) if not shown)
 
 
 def test_other_tasks_are_refused():
