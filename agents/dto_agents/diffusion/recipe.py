@@ -112,7 +112,9 @@ _TWO_ARMS = (3, 10, 17, 44, 53)
 # The object's in Meta-World's tasks, and that of the step before.
 _NOW_AND_BEFORE = (7, 25)
 
-_ALOHA = DiffusionRecipe(predicts="sample", least_range=0.05, scale_actions=True, int8=True)
+_ALOHA = DiffusionRecipe(
+    predicts="sample", to_the_end=True, observation_noise=0.01, least_range=0.05, scale_actions=True, int8=True
+)
 
 RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
     {
@@ -164,16 +166,13 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             )
         },
         # The things' orientations in the world, after the joints of both arms, or of one.
-        "dto/AlohaTransferCube-v0": replace(_ALOHA, width=144, steps=20_000, rotations=(31,)),
-        "dto/AlohaInsertion-v0": replace(
-            _ALOHA, width=144, steps=12_000, rotations=(31, 38), to_the_end=True, observation_noise=0.01
+        # The cube's policies were trained first, on windows that end early and without noise.
+        "dto/AlohaTransferCube-v0": replace(
+            _ALOHA, width=144, steps=20_000, rotations=(31,), to_the_end=False, observation_noise=0.0
         ),
-        "dto/AlohaArrangeDesk-v0": replace(
-            _ALOHA, width=256, steps=8_000, axes=(31, 38, 45), to_the_end=True, observation_noise=0.02
-        ),
-        "dto/AlohaMoveStack-v0": replace(
-            _ALOHA, width=160, steps=8_000, rotations=(24,), axes=(17,), to_the_end=True, observation_noise=0.01
-        ),
+        "dto/AlohaInsertion-v0": replace(_ALOHA, width=144, steps=12_000, rotations=(31, 38)),
+        "dto/AlohaArrangeDesk-v0": replace(_ALOHA, width=256, steps=8_000, axes=(31, 38, 45), observation_noise=0.02),
+        "dto/AlohaMoveStack-v0": replace(_ALOHA, width=160, steps=8_000, rotations=(24,), axes=(17,)),
         # For the chunks that filters learn from: an episode is one.
         "dto/PlanarPush-v0": DiffusionRecipe(horizon=5, n_obs_steps=1, n_action_steps=5),
     }
