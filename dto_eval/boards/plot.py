@@ -35,9 +35,12 @@ def plot_board(board: Board, path: Path) -> Path:
     everything.xaxis.set_major_locator(FixedLocator(_TICKS))
     everything.xaxis.set_minor_locator(NullLocator())
     everything.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    left, right = everything.get_xlim()
+    everything.set_xlim(min(left, 0.0), max(right, _TICKS[1]))
     everything.set_ylim(-0.03, 1.05)
     everything.set_ylabel({"success": "success rate", "score": "mean score"}[board.headline])
     close.margins(0.12)
+    close.locator_params(axis="x", nbins=5)
     handles, labels = everything.get_legend_handles_labels()
     # Names of agents are text, never formulas.
     legend = figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
