@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dto_agents.diffusion import recipe as on_states
-from dto_agents.diffusion.recipe import DiffusionRecipe
+from dto_agents.diffusion.seeing import SeeingRecipe
 from dto_agents.recipes import check_counts
 
 
 @dataclass(frozen=True)
-class ImageRecipe(DiffusionRecipe):
+class ImageRecipe(SeeingRecipe):
     """Everything but data and seed that a trained policy on pictures depends on.
 
     A policy sees the newest picture of every camera, and the hand's state in the last ``n_obs_steps`` steps.
-
-    Training has two phases. Pictures cost far more than denoising, and what they tell of the state is learned soon:
-    first all of the network is trained for ``seeing_steps``, then for ``steps`` the denoiser alone, on the codes that
-    every picture has by then, ``batch_size`` windows a step.
 
     Attributes:
         cameras: names of the pictures that it sees.
@@ -28,11 +24,7 @@ class ImageRecipe(DiffusionRecipe):
         keypoints: of each camera's spatial softmax.
         code: numbers that a camera's picture becomes.
         crop: side in pixels of the square of a picture that is looked at.
-        seeing_steps: optimiser steps of the first phase.
-        seeing_batch: windows per step of the first phase.
-        draws: noise levels that each of these windows is denoised at.
         state_weight: weight of the first phase's auxiliary loss, that what is seen tells the whole state; 0 for none.
-        views: squares of every picture, cut out at random, whose codes the second phase learns from.
     """
 
     width: int = 240
@@ -43,30 +35,18 @@ class ImageRecipe(DiffusionRecipe):
     keypoints: int = 32
     code: int = 64
     crop: int = 88
-    seeing_steps: int = 3_000
-    seeing_batch: int = 24
-    draws: int = 8
     state_weight: float = 1.0
-    views: int = 4
-    int8: bool = True
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         super().__post_init__()
-        if self.predicts != "epsilon" or self.fits or self.scale_actions:
-            raise ValueError("predicts, fits and scale_actions are for policies on states")
         for name in ("cameras", "hand", "channels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.cameras or not 0 <= self.hand[0] < self.hand[1]:
             raise ValueError(f"cameras and hand must name something, not {self.cameras} and {self.hand}")
-        check_counts(self, "keypoints", "code", "crop", "seeing_steps", "seeing_batch", "draws", "views")
+        check_counts(self, "keypoints", "code", "crop")
         if self.crop % 4:
             raise ValueError(f"crop must be a multiple of 4, not {self.crop}")
-
-    @property
-    def all_steps(self) -> int:
-        """Optimiser steps of both phases."""
-        return self.seeing_steps + self.steps
 
     @property
     def hand_rotations(self) -> tuple[int, ...]:

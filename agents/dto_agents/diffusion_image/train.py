@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,14 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features
-from dto_agents.diffusion.policy import add_noise, in_batches, make_scheduler
+from dto_agents.diffusion.policy import add_noise, make_scheduler
+from dto_agents.diffusion.seeing import denoising_loss, look_at_all, train_in_two_phases
 from dto_agents.diffusion.symmetry import mirror, mirror_pictures
 from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
 from dto_agents.diffusion_image.network import ImageDenoiser
 from dto_agents.diffusion_image.policy import KIND, describe
 from dto_agents.diffusion_image.recipe import ImageRecipe
-from dto_agents.training import Plan, Report, fit, train_member
+from dto_agents.training import Report
 from dto_envs.registry import row
 
 
@@ -112,34 +112,19 @@ def seeing_loss(windows: ImageWindows, recipe: ImageRecipe) -> Callable[[nn.Modu
     return loss
 
 
-def denoising_loss(windows: ImageWindows, codes: Tensor, recipe: ImageRecipe) -> Callable[[nn.Module], Tensor]:
-    """The second phase's loss of a random batch: the squared error of the noise, given codes (views, N, C)."""
-    scheduler = make_scheduler(recipe)
+def conditions(windows: ImageWindows, codes: Tensor, recipe: ImageRecipe) -> Callable[[Tensor], Tensor]:
+    """What the second phase's denoiser is told of windows (B,): any view's codes (views, N, C), and the hand."""
 
-    def loss(denoiser: nn.Module) -> Tensor:
-        index = torch.randint(len(windows.actions), (recipe.batch_size,))
-        seen, view = windows.seen[index], torch.randint(len(codes), (recipe.batch_size,))
-        condition = torch.cat([codes[view, seen[:, -1]], _blurred(windows.hands[seen], recipe).flatten(1)], dim=-1)
-        noisy, timestep, noise = add_noise(windows.actions[index], scheduler)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            predicted = denoiser(noisy, timestep, condition)
-        return functional.mse_loss(predicted.float(), noise)
+    def of(index: Tensor) -> Tensor:
+        seen, view = windows.seen[index], torch.randint(len(codes), index.shape)
+        return torch.cat([codes[view, seen[:, -1]], _blurred(windows.hands[seen], recipe).flatten(1)], dim=-1)
 
-    return loss
+    return of
 
 
 def _blurred(hands: Tensor, recipe: ImageRecipe) -> Tensor:
     """Hands (B, n_obs_steps, F) with the same noise on all of a window."""
     return hands + recipe.observation_noise * torch.randn(len(hands), 1, hands.shape[2])
-
-
-@torch.no_grad()
-def look_at_all(network: ImageDenoiser, pictures: Tensor, views: int, seed: int) -> Tensor:
-    """Codes (views, N, C) of pictures (N, cameras, H, W, 3), each of another random square."""
-    network.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return torch.stack([in_batches(network.look, pictures) for _ in range(views)])
 
 
 def train_image_policy(
@@ -174,39 +159,20 @@ def train_image_policy(
     env_id = demonstrations.env_id
     target = zoo.claim(KIND, env_id, seed, root)
     windows = make_windows(demonstrations, pictures, recipe, episodes=episodes, seed=seed)
-    network = ImageDenoiser(recipe, row(env_id).layout.size, windows.state_size)
-    seen = _learn_to_see(windows, recipe, network, seed, target.with_suffix("") / "seeing", report)
-    network.load_state_dict(seen)
-    codes = look_at_all(network, windows.pictures, recipe.views, seed)
-    return train_member(
+
+    def acting(network: ImageDenoiser) -> Callable[[nn.Module], Tensor]:
+        codes = look_at_all(network.train().look, windows.pictures, recipe.views, seed)
+        return denoising_loss(windows.actions, conditions(windows, codes, recipe), recipe)
+
+    return train_in_two_phases(
         target,
         describe(recipe, env_id, windows.state_size),
-        lambda: network.denoiser,
-        denoising_loss(windows, codes, recipe),
+        lambda: ImageDenoiser(recipe, row(env_id).layout.size, windows.state_size),
+        seeing_loss(windows, recipe),
+        acting,
         recipe=recipe,
         data=asdict(windows.data),
         seed=seed,
-        report=lambda finished, loss: report(recipe.seeing_steps + finished, loss),
-        prefix="network.denoiser.",
-        tensors=windows.hand_range.tensors("hands"),
-        frozen={f"network.{name}": value for name, value in seen.items() if not name.startswith("denoiser.")},
-        int8=recipe.int8,
-    )
-
-
-def _learn_to_see(
-    windows: ImageWindows, recipe: ImageRecipe, network: ImageDenoiser, seed: int, folder: Path, report: Report
-) -> dict[str, Tensor]:
-    """The averaged weights of a network like ``network`` after the first phase."""
-    identity = {"seed": seed, "data": windows.data.sha256, **asdict(recipe)}
-    # The second phase can be made longer without doing the first again.
-    del identity["steps"]
-    return fit(
-        lambda: type(network)(recipe, windows.actions.shape[-1], windows.state_size),
-        seeing_loss(windows, recipe),
-        Plan.of(replace(recipe, steps=recipe.seeing_steps)),
-        seed=seed,
-        folder=folder,
-        fingerprint=json.dumps(identity, sort_keys=True),
         report=report,
+        tensors=windows.hand_range.tensors("hands"),
     )

@@ -37,14 +37,22 @@ class CloudDenoiser(nn.Module):
     def __init__(self, recipe: CloudRecipe, action_size: int) -> None:
         """The untrained network of a recipe."""
         super().__init__()
+        self.draws = recipe.draws
         self.encoder = CloudEncoder(recipe.channels, recipe.code)
         self.hand = nn.Sequential(nn.Linear(HAND_SIZE, recipe.code), nn.ReLU(), nn.Linear(recipe.code, recipe.code))
         self.denoiser = build_denoiser(recipe, action_size, recipe.n_obs_steps * 2 * recipe.code)
 
     def encode(self, clouds: Tensor, hands: Tensor) -> Tensor:
         """Clouds (B, n_obs_steps, P, 3) and hands (B, n_obs_steps, 4), normalised -> conditions (B, C)."""
-        return torch.cat([self.encoder(clouds), self.hand(hands)], dim=-1).flatten(1)
+        return self.conditions(self.encoder(clouds), hands)
+
+    def conditions(self, codes: Tensor, hands: Tensor) -> Tensor:
+        """Codes of clouds (B, n_obs_steps, code) and hands as in :meth:`encode` -> conditions (B, C)."""
+        return torch.cat([codes, self.hand(hands)], dim=-1).flatten(1)
 
     def forward(self, noisy: Tensor, timestep: Tensor, clouds: Tensor, hands: Tensor) -> Tensor:
-        """Noisy sequences (B, H, D_a), noise levels (B,) and what is seen -> predicted noise (B, H, D_a)."""
-        return self.denoiser(noisy, timestep, self.encode(clouds, hands))
+        """Noisy sequences (B * draws, H, D_a), noise levels (B * draws,), what is seen (B, ...) -> predicted noise.
+
+        Sequences that share a window stand one after the other.
+        """
+        return self.denoiser(noisy, timestep, self.encode(clouds, hands).repeat_interleave(self.draws, 0))

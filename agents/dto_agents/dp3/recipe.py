@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dto_agents.diffusion.recipe import DiffusionRecipe
+from dto_agents.diffusion.seeing import SeeingRecipe
+from dto_agents.recipes import check_counts
 
 
 @dataclass(frozen=True)
-class CloudRecipe(DiffusionRecipe):
+class CloudRecipe(SeeingRecipe):
     """Everything but data and seed that a trained policy on point clouds depends on.
 
     Attributes:
@@ -16,28 +17,24 @@ class CloudRecipe(DiffusionRecipe):
             that the first of them are a sparser cloud of the same kind.
         channels: widths of the encoder's layers on single points; DP3 has 64, 128 and 256.
         code: numbers that a cloud becomes, and as many that the hand becomes.
-        jitter: standard deviation of the Gaussian noise on normalised points while training.
+        jitter: standard deviation of the Gaussian noise on normalised points while training, other noise in every view.
     """
 
     width: int = 140
-    steps: int = 3_000
-    batch_size: int = 64
+    steps: int = 8_000
+    seeing_batch: int = 64
     points: int = 256
     channels: tuple[int, ...] = (32, 64, 128)
     code: int = 64
     jitter: float = 0.005
-    int8: bool = True
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         super().__post_init__()
-        if self.predicts != "epsilon" or self.fits or self.scale_actions:
-            raise ValueError("predicts, fits and scale_actions are for policies on states")
         object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or min(self.points, self.code, *self.channels) < 1:
-            raise ValueError(
-                f"points, code and channels must be at least 1, not {self.points, self.code, self.channels}"
-            )
+        check_counts(self, "points", "code")
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(f"channels must be at least 1, not {self.channels}")
 
 
 def recipe_for(env_id: str) -> CloudRecipe:

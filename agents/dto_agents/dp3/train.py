@@ -15,11 +15,12 @@ from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.demos.robomimic import demo_names, open_file
 from dto_agents.diffusion.policy import add_noise, make_scheduler
+from dto_agents.diffusion.seeing import denoising_loss, look_at_all, train_in_two_phases
 from dto_agents.diffusion.windows import DataDescription, Range, chosen, normalized_actions, windows_of
 from dto_agents.dp3.network import CloudDenoiser
 from dto_agents.dp3.policy import KIND, describe
 from dto_agents.dp3.recipe import CloudRecipe
-from dto_agents.training import Report, train_member
+from dto_agents.training import Report
 from dto_envs.registry import row
 
 
@@ -103,21 +104,36 @@ def look_again(env_id: str, states: np.ndarray, points: int) -> tuple[Tensor, Te
     return torch.from_numpy(clouds), torch.from_numpy(np.stack([observation["hand"] for observation in observations]))
 
 
-def noise_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Module], Tensor]:
-    """The loss of a batch drawn at random: mean squared error of the predicted noise."""
+def seeing_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Module], Tensor]:
+    """The first phase's loss of a random batch: the squared error of the noise, at ``recipe.draws`` levels a window."""
     scheduler = make_scheduler(recipe)
 
     def loss(network: nn.Module) -> Tensor:
-        index = torch.randint(len(windows.actions), (recipe.batch_size,))
-        clean, seen = windows.actions[index], windows.seen[index]
-        clouds, hands = windows.clouds[seen], windows.hands[seen]
-        clouds = clouds + recipe.jitter * torch.randn_like(clouds)
+        index = torch.randint(len(windows.actions), (recipe.seeing_batch,))
+        clean, seen = windows.actions[index].repeat_interleave(recipe.draws, 0), windows.seen[index]
+        clouds, hands = blurred(windows.clouds[seen], recipe), windows.hands[seen]
         noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             predicted = network(noisy, timestep, clouds, hands)
         return functional.mse_loss(predicted.float(), noise)
 
     return loss
+
+
+def conditions(windows: CloudWindows, codes: Tensor, network: CloudDenoiser) -> Callable[[Tensor], Tensor]:
+    """What the second phase's denoiser is told of windows (B,): any view's codes (views, N, C), and the hand."""
+
+    @torch.no_grad()
+    def of(index: Tensor) -> Tensor:
+        seen, view = windows.seen[index], torch.randint(len(codes), (len(index), 1))
+        return network.conditions(codes[view, seen], windows.hands[seen])
+
+    return of
+
+
+def blurred(clouds: Tensor, recipe: CloudRecipe) -> Tensor:
+    """Clouds (..., P, 3) with noise on every point."""
+    return clouds + recipe.jitter * torch.randn_like(clouds)
 
 
 def train_cloud_policy(
@@ -152,16 +168,23 @@ def train_cloud_policy(
     env_id = demonstrations.env_id
     target = zoo.claim(KIND, env_id, seed, root)
     windows = make_windows(demonstrations, path, recipe, episodes=episodes, seed=seed)
-    return train_member(
+
+    def acting(network: CloudDenoiser) -> Callable[[nn.Module], Tensor]:
+        def look(clouds: Tensor) -> Tensor:
+            return network.encoder(blurred(clouds, recipe))
+
+        codes = look_at_all(look, windows.clouds, recipe.views, seed)
+        return denoising_loss(windows.actions, conditions(windows, codes, network), recipe)
+
+    return train_in_two_phases(
         target,
         describe(recipe, env_id),
         lambda: CloudDenoiser(recipe, row(env_id).layout.size),
-        noise_loss(windows, recipe),
+        seeing_loss(windows, recipe),
+        acting,
         recipe=recipe,
         data=asdict(windows.data),
         seed=seed,
         report=report,
-        prefix="network.",
         tensors={**windows.places.tensors("places"), **windows.hand_range.tensors("hands")},
-        int8=recipe.int8,
     )

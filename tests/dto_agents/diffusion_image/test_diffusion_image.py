@@ -11,16 +11,11 @@ import dto_envs  # noqa: F401  registers the ids
 from dto_agents import catalogue, zoo
 from dto_agents.base import FilteredAgent
 from dto_agents.demos.dataset import Demonstrations, Episode
+from dto_agents.diffusion.seeing import denoising_loss, look_at_all
 from dto_agents.diffusion_image.network import ImageDenoiser, PictureEncoder
 from dto_agents.diffusion_image.policy import load_policy
 from dto_agents.diffusion_image.recipe import ImageRecipe, recipe_for
-from dto_agents.diffusion_image.train import (
-    denoising_loss,
-    look_at_all,
-    make_windows,
-    seeing_loss,
-    train_image_policy,
-)
+from dto_agents.diffusion_image.train import conditions, make_windows, seeing_loss, train_image_policy
 from dto_envs.registry import row
 
 PUSHT, LIFT = "dto/PushT-v0", "dto/Lift-v0"
@@ -147,12 +142,12 @@ def test_both_phases_learn(recorded):
     seeing = losses(network, seeing_loss(windows, recipe), 60)
     assert np.mean(seeing[-5:]) < 0.5 * np.mean(seeing[:3])
     assert all(parameter.grad is not None for parameter in network.encoders.parameters())
-    codes = look_at_all(network, windows.pictures, 3, seed=0)
+    codes = look_at_all(network.look, windows.pictures, 3, seed=0)
     assert codes.shape == (3, demonstrations.steps, 16) and not codes.requires_grad
     assert (codes[0] - codes[1]).abs().max() > 1e-4, "other squares"
-    torch.testing.assert_close(look_at_all(network, windows.pictures, 3, seed=0), codes, rtol=0, atol=0)
+    torch.testing.assert_close(look_at_all(network.look, windows.pictures, 3, seed=0), codes, rtol=0, atol=0)
     before = [parameter.clone() for parameter in network.encoders.parameters()]
-    acting = losses(network.denoiser, denoising_loss(windows, codes, recipe), 150)
+    acting = losses(network.denoiser, denoising_loss(windows.actions, conditions(windows, codes, recipe), recipe), 150)
     assert np.mean(acting[-20:]) < 0.9 * np.mean(acting[:10])
     torch.testing.assert_close(list(network.encoders.parameters()), before, rtol=0, atol=0)
 

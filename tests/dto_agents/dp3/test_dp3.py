@@ -1,5 +1,6 @@
 """Policies on point clouds: the encoder, training on demonstrated states, and the agent."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,25 @@ import dto_envs  # noqa: F401
 from dto_agents import catalogue, zoo
 from dto_agents.demos.collect import Collection, collect
 from dto_agents.demos.dataset import load_demonstrations
-from dto_agents.dp3.network import CloudEncoder
+from dto_agents.dp3.network import CloudDenoiser, CloudEncoder
 from dto_agents.dp3.policy import load_policy
 from dto_agents.dp3.recipe import CloudRecipe
-from dto_agents.dp3.train import make_windows, train_cloud_policy
+from dto_agents.dp3.train import conditions, make_windows, seeing_loss, train_cloud_policy
 
 ENV_ID = "dto/StickPush-v0"
-TINY = CloudRecipe(width=16, blocks=1, steps=3, batch_size=4, points=32, channels=(8, 16), code=8)
+TINY = CloudRecipe(
+    width=16,
+    blocks=1,
+    steps=3,
+    batch_size=4,
+    seeing_steps=2,
+    seeing_batch=4,
+    draws=2,
+    views=2,
+    points=32,
+    channels=(8, 16),
+    code=8,
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +79,30 @@ def test_windows_show_what_the_demonstration_passed(data):
     np.testing.assert_allclose(windows.actions[1, 0], episode.actions[0], atol=1e-6)
 
 
+def test_every_window_is_denoised_at_several_levels_and_looked_at_once(data):
+    windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
+    torch.manual_seed(0)
+    network = CloudDenoiser(TINY, 4)
+    looked, denoised = [], []
+    network.encoder.register_forward_hook(lambda module, given, codes: looked.append(len(given[0])))
+    network.denoiser.register_forward_hook(lambda module, given, noise: denoised.append(len(noise)))
+    loss = seeing_loss(windows, TINY)(network)
+    assert looked == [4] and denoised == [8]
+    loss.backward()
+    assert all(weights.grad is not None for weights in network.parameters())
+
+
+def test_the_second_phase_is_told_what_the_whole_network_would_see(data):
+    windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
+    network = CloudDenoiser(TINY, 4).eval()
+    codes = network.encoder(windows.clouds).detach().expand(3, -1, -1)
+    index = torch.tensor([0, 1, len(windows.actions) - 1])
+    told = conditions(windows, codes, network)(index)
+    seen = windows.seen[index]
+    torch.testing.assert_close(told, network.encode(windows.clouds[seen], windows.hands[seen]))
+    assert not told.requires_grad
+
+
 def test_an_episodes_actions_do_not_depend_on_its_neighbours(policy):
     seen = observations(3)
     policy.reset([5, 6, 7])
@@ -98,13 +135,12 @@ def test_the_catalogue_gives_it_clouds():
 
 
 def test_a_task_without_clouds_is_refused(data):
-    from dataclasses import replace
-
     elsewhere = replace(load_demonstrations(data, ENV_ID), env_id="dto/PushT-v0")
     with pytest.raises(ValueError, match="dto/PushT-v0 shows no point clouds"):
         make_windows(elsewhere, data, TINY, episodes=None, seed=0)
 
 
 def test_recipes_that_cannot_be_trained_are_refused():
-    with pytest.raises(ValueError, match="points, code and channels must be at least 1"):
-        CloudRecipe(points=0)
+    for name, wrong in (("points", 0), ("draws", 0), ("channels", ()), ("channels", (8, 0)), ("predicts", "sample")):
+        with pytest.raises(ValueError, match=name):
+            replace(TINY, **{name: wrong})
