@@ -23,9 +23,9 @@ def _grasp(moving: int, point: np.ndarray, hand: int = _HAND) -> Fit:
     return Fit(moving, _point(point), hand, (0.0, 0.0, 0.0), near=0.0)
 
 
-def _bring(moving: int, point: np.ndarray, place: np.ndarray) -> Fit:
+def _bring(moving: int, point: np.ndarray, place: np.ndarray, near: float = 0.0) -> Fit:
     """What belongs somewhere in the world, where there is room."""
-    return Fit(moving, _point(point), WORLD, _point(place), near=0.0)
+    return Fit(moving, _point(point), WORLD, _point(place), near)
 
 
 def _point(values: np.ndarray) -> Point:
@@ -46,7 +46,7 @@ TOOLHANG = (
 )
 
 # What Transport's hands grasp: the lid and the trash, the hammer's handle by either half; where hammer and trash are
-# laid down, the lid beside its bin; and where the first hand holds the hammer out.
+# laid down, the lid beside its bin; and where the first hand holds the hammer out, until the second has it.
 _HAMMER, _TRASH, _LID = transport.OBJECTS
 _FIRST, _SECOND = 41, 50
 _HALF_HANDLE = np.array([0.0, 0.0, 0.06])
@@ -57,5 +57,5 @@ TRANSPORT = (
     _bring(_LID, np.zeros(3), np.append(transport.LID_PLACE, transport.LID_LAID)),
     _bring(_TRASH, np.zeros(3), np.append(transport.DROP, transport.TRASH_DROPPED)),
     _bring(_HAMMER, transport.HAMMER_MIDDLE, np.append(transport.TARGET_BIN, transport.HAMMER_LAID)),
-    _bring(_FIRST, np.zeros(3), transport.HANDOVER),
+    _bring(_FIRST, np.zeros(3), transport.HANDOVER, near=0.03),
 )

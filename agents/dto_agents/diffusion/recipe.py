@@ -42,6 +42,8 @@ class DiffusionRecipe:
         fine_share: share of every batch that is drawn from the windows in which the point of some fit is near its
             place; the moments in which millimetres count are few.
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
+        mix_arms: whether to show each of two arms beside the other as it was in another demonstration, and what is put
+            away as it lay in another, see :mod:`.two_arms`.
         observation_noise: standard deviation of the Gaussian noise on normalised observations while training; the
             observations of one history get the same noise, so that their differences are not blurred.
         least_range: dimensions of the state that the demonstrations move by less than this are scaled as if it were
@@ -77,6 +79,7 @@ class DiffusionRecipe:
     to_the_end: bool = False
     fine_share: float = 0.0
     mirror: bool = False
+    mix_arms: bool = False
     observation_noise: float = 0.0
     least_range: float = 0.0
     scale_actions: bool = False
@@ -138,6 +141,8 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             rotations=_TWO_ARMS,
             fits=fits.TRANSPORT,
             to_the_end=True,
+            fine_share=0.3,
+            mix_arms=True,
             predicts="sample",
             observation_noise=0.01,
             least_range=0.05,

@@ -16,6 +16,7 @@ from dto_agents.diffusion.features import near_a_fit
 from dto_agents.diffusion.policy import KIND, add_noise, answer, describe, make_denoiser, make_scheduler, shown
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
+from dto_agents.diffusion.two_arms import TwoArms, put_together, two_arms
 from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
 from dto_agents.training import Report, train_member
 from dto_envs.actions import ActionLayout
@@ -32,6 +33,7 @@ class Windows:
         observed: range of the states' features.
         data: which demonstrations these are.
         acted: range of the actions, where the recipe scales them.
+        arms: the task's two arms, where the recipe puts windows of several demonstrations together.
     """
 
     states: Tensor
@@ -39,6 +41,7 @@ class Windows:
     observed: Range
     data: DataDescription
     acted: Range | None = None
+    arms: TwoArms | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """What a weights file holds of the ranges."""
@@ -73,14 +76,16 @@ def make_windows(
         observed=Range.of(shown(recipe, observations), recipe.least_range),
         data=data,
         acted=Range.of(actions.double()) if recipe.scale_actions else None,
+        arms=two_arms(demonstrations.env_id) if recipe.mix_arms else None,
     )
 
 
 def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module], Tensor]:
     """The loss of a batch drawn at random: mean squared error of the predicted noise, or of the clean sequence."""
     scheduler = make_scheduler(recipe)
-    seen = windows.observed.normalize(shown(recipe, windows.states))
-    conditions = seen.flatten(1)
+    states, arms = windows.states, windows.arms
+    conditions = windows.observed.normalize(shown(recipe, states)).flatten(1)
+    size = conditions.shape[1] // recipe.n_obs_steps
     actions = windows.acted.normalize(windows.actions) if windows.acted else windows.actions
     fine = _fine_windows(windows, recipe)
 
@@ -90,8 +95,11 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
             count = round(recipe.fine_share * recipe.batch_size)
             index[:count] = fine[torch.randint(len(fine), (count,))]
         clean, condition = actions[index], conditions[index]
+        if arms is not None:
+            histories, clean = put_together(arms, states[index], clean)
+            condition = windows.observed.normalize(shown(recipe, histories)).flatten(1)
         if recipe.observation_noise > 0:
-            offset = torch.randn(recipe.batch_size, seen.shape[-1]).repeat(1, recipe.n_obs_steps)
+            offset = torch.randn(recipe.batch_size, size).repeat(1, recipe.n_obs_steps)
             condition = condition + recipe.observation_noise * offset
         noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
