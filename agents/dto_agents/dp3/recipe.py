@@ -22,6 +22,7 @@ class CloudRecipe(SeeingRecipe):
 
     width: int = 140
     steps: int = 8_000
+    seeing_steps: int = 2_000
     seeing_batch: int = 64
     points: int = 256
     channels: tuple[int, ...] = (32, 64, 128)

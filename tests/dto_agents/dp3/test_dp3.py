@@ -66,6 +66,22 @@ def test_the_order_of_points_makes_no_difference_and_their_place_does():
     assert (encoder(clouds + 0.5) - codes).abs().max() > 0.01
 
 
+def test_points_that_reach_no_maximum_are_left_out_of_training_only():
+    torch.manual_seed(0)
+    encoder = CloudEncoder((8, 16), 4)
+    clouds = torch.randn(2, 3, 50, 3)
+    looked = []
+    encoder.each.register_forward_hook(lambda module, given, out: looked.append(given[0].shape[-2]))
+    encoder(clouds).square().sum().backward()
+    found = [weights.grad.clone() for weights in encoder.parameters()]
+    encoder.zero_grad()
+    encoder.project(encoder.each(clouds).amax(dim=-2)).square().sum().backward()
+    torch.testing.assert_close(found, [weights.grad for weights in encoder.parameters()])
+    with torch.no_grad():
+        encoder(clouds)
+    assert looked == [50, 16, 50, 50]
+
+
 def test_windows_show_what_the_demonstration_passed(data):
     demonstrations = load_demonstrations(data, ENV_ID)
     windows = make_windows(demonstrations, data, TINY, episodes=None, seed=0)
