@@ -137,6 +137,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         ),
         "dto/Transport-v0": DiffusionRecipe(
             width=400,
+            n_action_steps=4,
             steps=40_000,
             rotations=_TWO_ARMS,
             fits=fits.TRANSPORT,
