@@ -138,7 +138,7 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
         "dto/Transport-v0": DiffusionRecipe(
             width=400,
             n_action_steps=4,
-            steps=40_000,
+            steps=24_000,
             rotations=_TWO_ARMS,
             fits=fits.TRANSPORT,
             to_the_end=True,
