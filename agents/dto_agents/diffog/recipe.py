@@ -91,23 +91,19 @@ RECIPES: Mapping[str, FilterRecipe] = MappingProxyType(
 )
 
 
-# Planar pushing's layers are the first ones that were trained: they began at random and learned fast.
-_FIRST = {"spread": 0.01, "learning_rate": 3e-4, "int8": False}
 # Tasks of many small layers are narrower, so that all of them fit into one package.
-_WIDE = ("dto/Lift-v0", "dto/Can-v0", "dto/Square-v0", "dto/ToolHang-v0", "dto/PushT-v0", "dto/PlanarPush-v0")
+_WIDE = ("dto/Lift-v0", "dto/Can-v0", "dto/Square-v0", "dto/ToolHang-v0", "dto/PushT-v0")
 _NARROW = {"width": 96, "feedforward": 96}
 
 
 def recipe_for(agent: str, env_id: str) -> FilterRecipe:
     """The recipe of a learned filter; the layout of ``env_id`` gives its bound and alpha.
 
-    It is the same for every environment, but transformers are wider for RoboMimic's tasks of one arm and for pushing.
+    It is the same for every environment, but transformers are wider for RoboMimic's tasks of one arm and Push-T.
     """
     if agent not in RECIPES:
         raise ValueError(f"there is no learned filter {agent!r}; choose from {', '.join(RECIPES)}")
     recipe = RECIPES[agent]
     if recipe.source != "transformer":
         return recipe
-    if env_id == "dto/PlanarPush-v0":
-        recipe = replace(recipe, **_FIRST)
     return recipe if env_id in _WIDE else replace(recipe, **_NARROW)
