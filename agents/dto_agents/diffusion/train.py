@@ -94,8 +94,10 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
         if len(fine):
             count = round(recipe.fine_share * recipe.batch_size)
             index[:count] = fine[torch.randint(len(fine), (count,))]
-        clean, condition = actions[index], conditions[index]
-        if arms is not None:
+        clean = actions[index]
+        if arms is None:
+            condition = conditions[index]
+        else:
             histories, clean = put_together(arms, states[index], clean)
             condition = windows.observed.normalize(shown(recipe, histories)).flatten(1)
         if recipe.observation_noise > 0:
