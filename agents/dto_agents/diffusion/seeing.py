@@ -32,12 +32,15 @@ class SeeingRecipe(DiffusionRecipe):
         draws: noise levels that each of these windows is denoised at.
         views: codes of everything demonstrated that the second phase learns from, each of another view: another square
             of a picture, or points that are blurred otherwise.
+        code_noise: standard deviation of the Gaussian noise on these codes, as a share of their own: what is seen for
+            the first time is never coded as exactly as what the encoder has learned from.
     """
 
     seeing_steps: int = 3_000
     seeing_batch: int = 24
     draws: int = 8
     views: int = 4
+    code_noise: float = 0.0
     int8: bool = True
 
     def __post_init__(self) -> None:
@@ -46,11 +49,32 @@ class SeeingRecipe(DiffusionRecipe):
         if self.predicts != "epsilon" or self.fits or self.scale_actions:
             raise ValueError("predicts, fits and scale_actions are for policies on states")
         check_counts(self, "seeing_steps", "seeing_batch", "draws", "views")
+        if self.code_noise < 0:
+            raise ValueError(f"code_noise must be 0 or more, not {self.code_noise}")
 
     @property
     def all_steps(self) -> int:
         """Optimiser steps of both phases."""
         return self.seeing_steps + self.steps
+
+
+class Codes:
+    """What everything demonstrated was coded as.
+
+    Attributes:
+        views: (views, N, C), each step's codes in several views.
+    """
+
+    def __init__(self, views: Tensor, noise: float) -> None:
+        """Keep ``views``, to be drawn with Gaussian noise, ``noise`` times their standard deviation."""
+        self.views = views
+        self._noise = noise * views.std((0, 1)) if noise else None
+
+    def draw(self, steps: Tensor) -> Tensor:
+        """Codes (B, n, C) of windows' steps (B, n): of a window any view, with the same noise on all of it."""
+        view = torch.randint(len(self.views), (len(steps), 1))
+        codes = self.views[view, steps]
+        return codes if self._noise is None else codes + self._noise * torch.randn_like(codes[:, :1])
 
 
 def denoising_loss(
@@ -77,11 +101,11 @@ def denoising_loss(
 
 
 @torch.no_grad()
-def look_at_all(look: Callable[[Tensor], Tensor], seen: Tensor, views: int, seed: int) -> Tensor:
-    """Codes (views, N, C) that ``look`` makes of everything seen (N, ...), another view each time."""
+def look_at_all(look: Callable[[Tensor], Tensor], seen: Tensor, recipe: SeeingRecipe, seed: int) -> Codes:
+    """The codes that ``look`` makes of everything seen (N, ...), another view each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return torch.stack([in_batches(look, seen) for _ in range(views)])
+        return Codes(torch.stack([in_batches(look, seen) for _ in range(recipe.views)]), recipe.code_noise)
 
 
 def train_in_two_phases(

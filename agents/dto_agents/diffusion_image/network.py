@@ -36,7 +36,9 @@ class PictureEncoder(nn.Module):
             *_layer(coarse, coarse),
             nn.Conv2d(coarse, keypoints, 1),
         )
-        self.code = nn.Sequential(nn.Linear(2 * keypoints, 2 * code), nn.ReLU(), nn.Linear(2 * code, code))
+        self.code = nn.Sequential(
+            nn.Linear(2 * keypoints, 2 * code), nn.ReLU(), nn.Linear(2 * code, code), nn.LayerNorm(code)
+        )
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Pictures (B, H, W, 3) uint8 -> codes (B, code); a random square of each in training, else the middle.

@@ -27,15 +27,18 @@ class ImageRecipe(SeeingRecipe):
         state_weight: weight of the first phase's auxiliary loss, that what is seen tells the whole state; 0 for none.
     """
 
-    width: int = 240
+    width: int = 144
     blocks: int = 3
+    seeing_steps: int = 6_000
+    code_noise: float = 0.2
+    exact_inputs: bool = True
     cameras: tuple[str, ...] = ("image",)
     hand: tuple[int, int] = (0, 2)
-    channels: tuple[int, int] = (24, 64)
+    channels: tuple[int, int] = (16, 48)
     keypoints: int = 32
-    code: int = 64
+    code: int = 48
     crop: int = 88
-    state_weight: float = 1.0
+    state_weight: float = 10.0
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
@@ -60,7 +63,7 @@ _CAMERAS = ("agentview", "robot0_eye_in_hand")
 
 def _robomimic(env_id: str, state_size: int, steps: int) -> ImageRecipe:
     return ImageRecipe(
-        width=184,
+        width=120,
         steps=steps,
         rotations=on_states.recipe_for(env_id).rotations,
         cameras=_CAMERAS,

@@ -15,7 +15,7 @@ from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features
 from dto_agents.diffusion.policy import add_noise, make_scheduler
-from dto_agents.diffusion.seeing import denoising_loss, look_at_all, train_in_two_phases
+from dto_agents.diffusion.seeing import Codes, denoising_loss, look_at_all, train_in_two_phases
 from dto_agents.diffusion.symmetry import mirror, mirror_pictures
 from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
 from dto_agents.diffusion_image.network import ImageDenoiser
@@ -112,12 +112,12 @@ def seeing_loss(windows: ImageWindows, recipe: ImageRecipe) -> Callable[[nn.Modu
     return loss
 
 
-def conditions(windows: ImageWindows, codes: Tensor, recipe: ImageRecipe) -> Callable[[Tensor], Tensor]:
-    """What the second phase's denoiser is told of windows (B,): any view's codes (views, N, C), and the hand."""
+def conditions(windows: ImageWindows, codes: Codes, recipe: ImageRecipe) -> Callable[[Tensor], Tensor]:
+    """What the second phase's denoiser is told of windows (B,): the newest pictures' codes and the hand."""
 
     def of(index: Tensor) -> Tensor:
-        seen, view = windows.seen[index], torch.randint(len(codes), index.shape)
-        return torch.cat([codes[view, seen[:, -1]], _blurred(windows.hands[seen], recipe).flatten(1)], dim=-1)
+        seen = windows.seen[index]
+        return torch.cat([codes.draw(seen[:, -1:])[:, 0], _blurred(windows.hands[seen], recipe).flatten(1)], dim=-1)
 
     return of
 
@@ -161,7 +161,7 @@ def train_image_policy(
     windows = make_windows(demonstrations, pictures, recipe, episodes=episodes, seed=seed)
 
     def acting(network: ImageDenoiser) -> Callable[[nn.Module], Tensor]:
-        codes = look_at_all(network.train().look, windows.pictures, recipe.views, seed)
+        codes = look_at_all(network.train().look, windows.pictures, recipe, seed)
         return denoising_loss(windows.actions, conditions(windows, codes, recipe), recipe)
 
     return train_in_two_phases(

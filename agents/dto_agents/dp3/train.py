@@ -15,7 +15,7 @@ from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.demos.robomimic import demo_names, open_file
 from dto_agents.diffusion.policy import add_noise, make_scheduler
-from dto_agents.diffusion.seeing import denoising_loss, look_at_all, train_in_two_phases
+from dto_agents.diffusion.seeing import Codes, denoising_loss, look_at_all, train_in_two_phases
 from dto_agents.diffusion.windows import DataDescription, Range, chosen, normalized_actions, windows_of
 from dto_agents.dp3.network import CloudDenoiser
 from dto_agents.dp3.policy import KIND, describe
@@ -120,13 +120,13 @@ def seeing_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Modu
     return loss
 
 
-def conditions(windows: CloudWindows, codes: Tensor, network: CloudDenoiser) -> Callable[[Tensor], Tensor]:
-    """What the second phase's denoiser is told of windows (B,): any view's codes (views, N, C), and the hand."""
+def conditions(windows: CloudWindows, codes: Codes, network: CloudDenoiser) -> Callable[[Tensor], Tensor]:
+    """What the second phase's denoiser is told of windows (B,): the codes and the hand."""
 
     @torch.no_grad()
     def of(index: Tensor) -> Tensor:
-        seen, view = windows.seen[index], torch.randint(len(codes), (len(index), 1))
-        return network.conditions(codes[view, seen], windows.hands[seen])
+        seen = windows.seen[index]
+        return network.conditions(codes.draw(seen), windows.hands[seen])
 
     return of
 
@@ -173,7 +173,7 @@ def train_cloud_policy(
         def look(clouds: Tensor) -> Tensor:
             return network.encoder(blurred(clouds, recipe))
 
-        codes = look_at_all(look, windows.clouds, recipe.views, seed)
+        codes = look_at_all(look, windows.clouds, recipe, seed)
         return denoising_loss(windows.actions, conditions(windows, codes, network), recipe)
 
     return train_in_two_phases(

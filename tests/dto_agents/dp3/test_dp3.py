@@ -15,6 +15,7 @@ import dto_envs  # noqa: F401
 from dto_agents import catalogue, zoo
 from dto_agents.demos.collect import Collection, collect
 from dto_agents.demos.dataset import load_demonstrations
+from dto_agents.diffusion.seeing import Codes
 from dto_agents.dp3.network import CloudDenoiser, CloudEncoder
 from dto_agents.dp3.policy import load_policy
 from dto_agents.dp3.recipe import CloudRecipe
@@ -113,7 +114,7 @@ def test_the_second_phase_is_told_what_the_whole_network_would_see(data):
     network = CloudDenoiser(TINY, 4).eval()
     codes = network.encoder(windows.clouds).detach().expand(3, -1, -1)
     index = torch.tensor([0, 1, len(windows.actions) - 1])
-    told = conditions(windows, codes, network)(index)
+    told = conditions(windows, Codes(codes, 0.0), network)(index)
     seen = windows.seen[index]
     torch.testing.assert_close(told, network.encode(windows.clouds[seen], windows.hands[seen]))
     assert not told.requires_grad
