@@ -67,13 +67,15 @@ class Group:
         return Planned(f"dto/{task}-v0", f"{self.base}-{agent}", episodes, base=self.base, filter=agent)
 
     def agents(self, task: str) -> tuple[str, ...]:
-        """The methods that are run on a task."""
-        designs = self.base == "diffusion" and task in DESIGN_TASKS
-        return tuple(dict.fromkeys((*MAIN, "tracking-smooth", *Q_DESIGNS))) if designs else MAIN
+        """The methods that are run on a task; refine training has learned from what policies on states do."""
+        if self.base != "diffusion":
+            return tuple(agent for agent in MAIN if agent != "diffog-refine")
+        return tuple(dict.fromkeys((*MAIN, "tracking-smooth", *Q_DESIGNS))) if task in DESIGN_TASKS else MAIN
 
 
 GROUPS = (
     Group("table1", "Table I: success on RoboMimic's tasks and Push-T", ROBOMIMIC),
+    Group("table1-images", "Table I's Push-T, from images", ("PushT",), "diffusion-image", " (images)"),
     Group("table2", "Table II: success on Meta-World's tasks, from point clouds", META_WORLD, "dp3", " (clouds)"),
     Group("table2-state", "Table II's tasks, from the state", META_WORLD),
     Group("table3", "Table III: success on ALOHA's tasks", ALOHA),

@@ -82,6 +82,9 @@ def test_meta_worlds_policies_see_point_clouds_and_leto_stands_beside_diffog(tmp
     page = find_suite("diffog")(SuiteOptions(out=tmp_path / "page", episodes=8)).read_text()
     clouds = {plan.agent: (plan.base, plan.filter) for plan in asked if "dp3" in plan.agent}
     assert clouds["dp3"] == (None, None) and clouds["dp3-clipping"] == ("dp3", "clipping")
+    pictures = {plan.env_id for plan in asked if "diffusion-image" in (plan.agent, plan.base)}
+    assert pictures == {"dto/PushT-v0"}, "other pictures differ from one OpenGL to the next"
+    assert not any(plan.filter == "diffog-refine" for plan in asked), "it has learned from policies on states"
     with (tmp_path / "page" / "table2.csv").open() as file:
         seen = {row["method"]: row for row in csv.DictReader(file)}
     assert float(seen["base policy"]["StickPull"]) == 1.0 and float(seen["penalty"]["StickPull: paper"]) == 0.7
