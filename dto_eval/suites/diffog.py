@@ -72,6 +72,7 @@ def _introduction(episodes: int, missing: Sequence[str]) -> str:
         f"Every run has {episodes} episodes or more, the number is shown: the trained seeds of a policy, the same "
         "frozen initial states, the paper's limits on differences. The paper's diffusion policies see images and "
         "learned from human demonstrations; ours see the state where no heading says more, and learned from scripted "
-        "experts that move like a person, on Push-T from human demonstrations. Intervals are 95 % two-way cluster bootstrap over seeds and "
-        "initial states." + (f" No policy is trained yet for {', '.join(missing)}." if missing else "")
+        "experts that move like a person, on Push-T from human demonstrations. Intervals are 95 % two-way cluster "
+        "bootstrap over seeds and initial states."
+        + (f" No policy is trained yet for {', '.join(missing)}." if missing else "")
     )
