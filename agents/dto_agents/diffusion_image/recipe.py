@@ -74,7 +74,7 @@ def _robomimic(env_id: str, state_size: int, steps: int) -> ImageRecipe:
 
 RECIPES: Mapping[str, ImageRecipe] = MappingProxyType(
     {
-        "dto/PushT-v0": ImageRecipe(steps=30_000, mirror=True, observation_noise=0.01),
+        "dto/PushT-v0": ImageRecipe(steps=50_000, mirror=True, observation_noise=0.01),
         "dto/Lift-v0": _robomimic("dto/Lift-v0", 19, 8_000),
         "dto/Can-v0": _robomimic("dto/Can-v0", 23, 20_000),
         "dto/Square-v0": _robomimic("dto/Square-v0", 23, 24_000),
