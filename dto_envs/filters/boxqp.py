@@ -98,6 +98,10 @@ def solve(
         status,
     )
     _divide(lambda begin, end: kernel.solve_range(begin, end, *shared), batch, threads)
+    # Where the best is to stand still exactly, no residual is small beside a scale that shrinks with it: begin there.
+    begin_at = np.tile(last * mask, horizon)
+    for sample in np.flatnonzero(status == kernel.NOT_CONVERGED):
+        kernel.solve_range(sample, sample + 1, *shared[:9], begin_at, *shared[10:])
     _check_status(status)
     active = (z >= high).astype(np.int8) - ((z <= low) & (low < high)).astype(np.int8)
     return BoxSolution(y.reshape(linear.shape), active.reshape(linear.shape))

@@ -61,6 +61,8 @@ def solve_batched(
         slope = slope + (0.5 * (q + q.mT) @ offset.flatten(1)[:, :, None]).reshape(linear.shape)
     slope = sum_back(slope, trajectory).flatten(1)
     z = _greedy(start, low, high, offset, trajectory)
+    # Where the best is to stand still exactly, no residual is small beside a scale that shrinks with it: begin there.
+    z = torch.where((slope == 0).all(1)[:, None, None], torch.zeros_like(z).clamp(low, high), z)
     boxes = (slope, low.flatten(1), high.flatten(1))
     z, residual = projected_newton(hessian, *boxes, z.flatten(1))
     hard = residual > ACCEPTED_RESIDUAL

@@ -266,3 +266,14 @@ def test_indefinite_quadratic_form_is_refused(backend):
     problem = replace(make_problem(0, 4, 2, bound=10.0), q=-np.eye(8)[None])
     with pytest.raises(ValueError, match="sample 0 is not positive definite"):
         problem.torch(backend)
+
+
+@pytest.mark.parametrize("backend", ["compiled", "torch"])
+def test_standing_still_is_found_where_nothing_pulls(backend):
+    """In halves and integers: what pulls cancels exactly, and the scale of residuals shrinks with them."""
+    summed = np.tril(np.ones((12, 12)))
+    q, still = (np.eye(12) + summed.T @ summed)[None], np.full((3, 12, 1), 0.5)
+    limits = np.full((1, 12, 1), 0.125)
+    problem = Problem(q, q @ still, -limits, limits, 4.0, (0,), still[:, 0])
+    np.testing.assert_array_equal(problem.torch(backend), still)
+    np.testing.assert_array_equal(problem.solve().actions, still)

@@ -84,3 +84,15 @@ def test_tensors_agree_and_have_the_gradient_of_differences():
 def test_weights_that_mean_nothing_are_refused(option):
     with pytest.raises(ValueError, match=f"{next(iter(option))} must be a finite number >= 0"):
         make_filter("tracking", ROBOMIMIC_LAYOUT, **option)
+
+
+@pytest.mark.parametrize("tensors", [False, True])
+@pytest.mark.parametrize("horizon", [8, 12, 15])
+def test_what_goes_on_as_it_was_is_left_as_it_is(horizon, tensors):
+    """The whole problem vanishes: its scale is 0 at the solution, and next to nothing beside it."""
+    values = np.linspace(-1, 1, 65)[:, None]
+    previous = np.repeat(values, 7, axis=1)
+    chunk = np.repeat(previous[:, None], horizon, axis=1)
+    arguments = (chunk, previous) if not tensors else map(torch.from_numpy, (chunk, previous))
+    tamed = make_filter("tracking", ROBOMIMIC_LAYOUT)(*arguments)
+    np.testing.assert_allclose(np.asarray(tamed), chunk, atol=1e-12)
