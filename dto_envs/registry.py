@@ -192,6 +192,7 @@ ENVS: Mapping[str, EnvRow] = MappingProxyType(
                 horizon=300,
                 headline="score",
                 shard_size=50,
+                portable_images=True,
             ),
             EnvRow(
                 id="dto/PlanarPush-v0",

@@ -139,6 +139,7 @@ def test_clouds_are_admitted_and_images_of_the_same_task_are_not():
 def test_pictures_that_are_arithmetic_are_admitted():
     for obs_type in ("state", "image", "state_image"):
         assert check_protocol(planar_protocol(Settings(obs_type=obs_type))).id == PLANAR
+        assert check_protocol(resolve_protocol("dto/PushT-v0", "hold", episodes=10, obs_type=obs_type))
 
 
 def planar_protocol(settings):
@@ -147,7 +148,7 @@ def planar_protocol(settings):
 
 
 def test_runs_on_images_are_refused_with_the_reason(make, root):
-    protocol = make.protocol()
+    protocol = make.protocol(env_id="dto/StickPush-v0")
     images = {"env_spec": env_spec(protocol.env_id, Settings("state_image"))}
     run = make.run(protocol.model_copy(update=images))
     with pytest.raises(RefusedError, match="observed images, which differ from one OpenGL to the next"):
