@@ -216,14 +216,15 @@ def _bars(tasks: Mapping[str, Mapping[str, Done]]) -> Figure:
 
     figure = Figure(figsize=(1.2 + 2.4 * len(tasks), 5.2), layout="constrained")
     axes = figure.subplots(2, len(tasks), squeeze=False)
+    rows = [agent for agent in MAIN if any(agent in done for done in tasks.values())]
     for column, (task, done) in enumerate(tasks.items()):
         agents = [agent for agent in MAIN if agent in done]
         for line, (key, label) in enumerate((("max_difference", "largest"), ("std_difference", "standard deviation"))):
             values = [done[agent].summary[key]["mean"] for agent in agents]
             colors = [f"C{MAIN.index(agent)}" for agent in agents]
-            axes[line, column].barh(range(len(agents)), values, color=colors)
-            axes[line, column].set_yticks(range(len(agents)), agents if column == 0 else [""] * len(agents))
-            axes[line, column].invert_yaxis()
+            axes[line, column].barh([rows.index(agent) for agent in agents], values, color=colors)
+            axes[line, column].set_yticks(range(len(rows)), rows if column == 0 else [""] * len(rows))
+            axes[line, column].set_ylim(len(rows) - 0.5, -0.5)
             axes[line, column].set_title(f"{task}: {label}", fontsize=9)
             axes[line, column].axvline(done[agents[0]].summary["bound"], color="0.4", lw=0.8, ls=":")
     return figure
