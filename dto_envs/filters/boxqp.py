@@ -82,26 +82,13 @@ def solve(
     flat = _plain(linear).reshape(batch, size)
     begin_at = flat if start is None else _plain(start).reshape(batch, size)
     y, z, status = np.empty((batch, size)), np.empty((batch, size)), np.zeros(batch, dtype=np.int64)
-    shared = (
-        _plain(q),
-        flat,
-        low,
-        high,
-        last,
-        linked,
-        float(alpha),
-        mask,
-        horizon,
-        begin_at,
-        y,
-        z,
-        status,
-    )
-    _divide(lambda begin, end: kernel.solve_range(begin, end, *shared), batch, threads)
+    problem = (_plain(q), flat, low, high, last, linked, float(alpha), mask, horizon)
+    found = (y, z, status)
+    _divide(lambda begin, end: kernel.solve_range(begin, end, *problem, begin_at, *found), batch, threads)
     # Where the best is to stand still exactly, no residual is small beside a scale that shrinks with it: begin there.
-    begin_at = np.tile(last * mask, horizon)
+    still = np.tile(last * mask, horizon)
     for sample in np.flatnonzero(status == kernel.NOT_CONVERGED):
-        kernel.solve_range(sample, sample + 1, *shared[:9], begin_at, *shared[10:])
+        kernel.solve_range(sample, sample + 1, *problem, still, *found)
     _check_status(status)
     active = (z >= high).astype(np.int8) - ((z <= low) & (low < high)).astype(np.int8)
     return BoxSolution(y.reshape(linear.shape), active.reshape(linear.shape))
