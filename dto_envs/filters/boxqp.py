@@ -85,10 +85,11 @@ def solve(
     problem = (_plain(q), flat, low, high, last, linked, float(alpha), mask, horizon)
     found = (y, z, status)
     _divide(lambda begin, end: kernel.solve_range(begin, end, *problem, begin_at, *found), batch, threads)
-    # Where the best is to stand still exactly, no residual is small beside a scale that shrinks with it: begin there.
-    still = np.tile(last * mask, horizon)
-    for sample in np.flatnonzero(status == kernel.NOT_CONVERGED):
-        kernel.solve_range(sample, sample + 1, *problem, still, *found)
+    if kernel.NOT_CONVERGED in status:
+        # Where standing still is just the best, no residual is small beside a scale that shrinks with it: begin there.
+        still = np.tile(last * mask, horizon)
+        for sample in np.flatnonzero(status == kernel.NOT_CONVERGED):
+            kernel.solve_range(sample, sample + 1, *problem, still, *found)
     _check_status(status)
     active = (z >= high).astype(np.int8) - ((z <= low) & (low < high)).astype(np.int8)
     return BoxSolution(y.reshape(linear.shape), active.reshape(linear.shape))
