@@ -34,6 +34,7 @@ class SeeingRecipe(DiffusionRecipe):
             of a picture, or points that are blurred otherwise.
         code_noise: standard deviation of the Gaussian noise on these codes, as a share of their own: what is seen for
             the first time is never coded as exactly as what the encoder has learned from.
+        state_weight: weight of the first phase's auxiliary loss, that what is seen tells the whole state; 0 for none.
     """
 
     seeing_steps: int = 3_000
@@ -41,6 +42,7 @@ class SeeingRecipe(DiffusionRecipe):
     draws: int = 8
     views: int = 4
     code_noise: float = 0.0
+    state_weight: float = 0.0
     int8: bool = True
 
     def __post_init__(self) -> None:

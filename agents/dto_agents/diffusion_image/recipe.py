@@ -24,13 +24,13 @@ class ImageRecipe(SeeingRecipe):
         keypoints: of each camera's spatial softmax.
         code: numbers that a camera's picture becomes.
         crop: side in pixels of the square of a picture that is looked at.
-        state_weight: weight of the first phase's auxiliary loss, that what is seen tells the whole state; 0 for none.
     """
 
     width: int = 144
     blocks: int = 3
     seeing_steps: int = 6_000
     code_noise: float = 0.2
+    state_weight: float = 10.0
     exact_inputs: bool = True
     cameras: tuple[str, ...] = ("image",)
     hand: tuple[int, int] = (0, 2)
@@ -38,7 +38,6 @@ class ImageRecipe(SeeingRecipe):
     keypoints: int = 32
     code: int = 48
     crop: int = 88
-    state_weight: float = 10.0
 
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""

@@ -9,6 +9,7 @@ from dto_agents.diffusion.networks import build_denoiser
 from dto_agents.dp3.recipe import CloudRecipe
 
 HAND_SIZE = 4
+STATE_SIZE = 39  # of Meta-World's states
 
 
 class CloudEncoder(nn.Module):
@@ -47,6 +48,7 @@ class CloudDenoiser(nn.Module):
         self.draws = recipe.draws
         self.encoder = CloudEncoder(recipe.channels, recipe.code)
         self.hand = nn.Sequential(nn.Linear(HAND_SIZE, recipe.code), nn.ReLU(), nn.Linear(recipe.code, recipe.code))
+        self.tell = nn.Linear(recipe.code, STATE_SIZE) if recipe.state_weight else None
         self.denoiser = build_denoiser(recipe, action_size, recipe.n_obs_steps * 2 * recipe.code)
 
     def encode(self, clouds: Tensor, hands: Tensor) -> Tensor:
@@ -57,9 +59,21 @@ class CloudDenoiser(nn.Module):
         """Codes of clouds (B, n_obs_steps, code) and hands as in :meth:`encode` -> conditions (B, C)."""
         return torch.cat([codes, self.hand(hands)], dim=-1).flatten(1)
 
-    def forward(self, noisy: Tensor, timestep: Tensor, clouds: Tensor, hands: Tensor) -> Tensor:
-        """Noisy sequences (B * draws, H, D_a), noise levels (B * draws,), what is seen (B, ...) -> predicted noise.
+    def forward(
+        self, noisy: Tensor, timestep: Tensor, clouds: Tensor, hands: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """What noise there is, and in what state the task.
 
-        Sequences that share a window stand one after the other.
+        Args:
+            noisy: (B * draws, H, D_a) noisy sequences, those that share a window one after the other.
+            timestep: (B * draws,) noise levels.
+            clouds: see :meth:`encode`.
+            hands: see :meth:`encode`.
+
+        Returns:
+            The predicted noise (B * draws, H, D_a), and the normalised states (B, n_obs_steps, 39) that the clouds
+            tell; None where the recipe does not ask for them.
         """
-        return self.denoiser(noisy, timestep, self.encode(clouds, hands).repeat_interleave(self.draws, 0))
+        codes = self.encoder(clouds)
+        condition = self.conditions(codes, hands).repeat_interleave(self.draws, 0)
+        return self.denoiser(noisy, timestep, condition), None if self.tell is None else self.tell(codes)

@@ -24,6 +24,8 @@ class CloudRecipe(SeeingRecipe):
     steps: int = 8_000
     seeing_steps: int = 2_000
     seeing_batch: int = 64
+    state_weight: float = 10.0
+    least_range: float = 0.05
     points: int = 256
     channels: tuple[int, ...] = (32, 64, 128)
     code: int = 64

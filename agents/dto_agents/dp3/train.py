@@ -16,7 +16,7 @@ from dto_agents.demos.dataset import Demonstrations
 from dto_agents.demos.robomimic import demo_names, open_file
 from dto_agents.diffusion.policy import add_noise, make_scheduler
 from dto_agents.diffusion.seeing import Codes, denoising_loss, look_at_all, train_in_two_phases
-from dto_agents.diffusion.windows import DataDescription, Range, chosen, normalized_actions, windows_of
+from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
 from dto_agents.dp3.network import CloudDenoiser
 from dto_agents.dp3.policy import KIND, describe
 from dto_agents.dp3.recipe import CloudRecipe
@@ -31,6 +31,7 @@ class CloudWindows:
     Attributes:
         clouds: (N, P, 3) float32, normalised, of every demonstrated step.
         hands: (N, 4) float32, normalised.
+        states: (N, 39) float32, normalised, for those that are told what a cloud shows.
         seen: (W, n_obs_steps) int64, the steps that a window's policy sees, oldest first.
         actions: (W, horizon, D_a) float32 action sequences, normalised.
         places: range of the points, m.
@@ -40,6 +41,7 @@ class CloudWindows:
 
     clouds: Tensor
     hands: Tensor
+    states: Tensor
     seen: Tensor
     actions: Tensor
     places: Range
@@ -66,10 +68,12 @@ def make_windows(
     used, data = chosen(demonstrations, episodes, seed)
     clouds, hands = look_again(env_id, read_states(path, data.episodes), recipe.points)
     index = windows_of(used, recipe)
+    states = all_states(used)
     places, hand_range = Range.of(clouds.reshape(-1, 3).double()), Range.of(hands, recipe.least_range)
     return CloudWindows(
         clouds=places.normalize(clouds),
         hands=hand_range.normalize(hands),
+        states=Range.of(states, recipe.least_range).normalize(states),
         seen=index[:, : recipe.n_obs_steps],
         actions=normalized_actions(used, row(env_id).layout)[index],
         places=places,
@@ -105,17 +109,22 @@ def look_again(env_id: str, states: np.ndarray, points: int) -> tuple[Tensor, Te
 
 
 def seeing_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Module], Tensor]:
-    """The first phase's loss of a random batch: the squared error of the noise, at ``recipe.draws`` levels a window."""
+    """The first phase's loss of a random batch: the squared error of the noise, and of what is told of the state.
+
+    Every window is denoised at ``recipe.draws`` noise levels; its clouds are looked at once.
+    """
     scheduler = make_scheduler(recipe)
 
     def loss(network: nn.Module) -> Tensor:
         index = torch.randint(len(windows.actions), (recipe.seeing_batch,))
         clean, seen = windows.actions[index].repeat_interleave(recipe.draws, 0), windows.seen[index]
         clouds, hands = blurred(windows.clouds[seen], recipe), windows.hands[seen]
+        states = windows.states[seen]
         noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            predicted = network(noisy, timestep, clouds, hands)
-        return functional.mse_loss(predicted.float(), noise)
+            predicted, told = network(noisy, timestep, clouds, hands)
+        right = functional.mse_loss(predicted.float(), noise)
+        return right if told is None else right + recipe.state_weight * functional.mse_loss(told.float(), states)
 
     return loss
 

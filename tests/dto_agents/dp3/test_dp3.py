@@ -109,6 +109,32 @@ def test_every_window_is_denoised_at_several_levels_and_looked_at_once(data):
     assert all(weights.grad is not None for weights in network.parameters())
 
 
+def test_codes_learn_to_tell_the_state_and_may_be_spared_it(data):
+    windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
+
+    def loss(recipe: CloudRecipe) -> torch.Tensor:
+        torch.manual_seed(0)
+        network = CloudDenoiser(TINY, 4)
+        torch.manual_seed(1)
+        return seeing_loss(windows, recipe)(network)
+
+    torch.manual_seed(0)
+    network = CloudDenoiser(TINY, 4)
+    torch.manual_seed(1)
+    index = torch.randint(len(windows.actions), (TINY.seeing_batch,))
+    seen = windows.seen[index]
+    noise = TINY.jitter * torch.randn(*seen.shape, TINY.points, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        told = network.tell(network.encoder(windows.clouds[seen] + noise))
+    wrong = (told.float() - windows.states[seen]).square().mean()
+    torch.testing.assert_close(loss(TINY) - loss(replace(TINY, state_weight=3.0)), 7.0 * wrong)
+
+    silent = CloudDenoiser(replace(TINY, state_weight=0.0), 4)
+    clouds, hands = windows.clouds[seen], windows.hands[seen]
+    predicted, nothing = silent(torch.randn(8, 16, 4), torch.zeros(8, dtype=torch.long), clouds, hands)
+    assert predicted.shape == (8, 16, 4) and nothing is None and silent.tell is None
+
+
 def test_the_second_phase_is_told_what_the_whole_network_would_see(data):
     windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
     network = CloudDenoiser(TINY, 4).eval()
