@@ -59,9 +59,7 @@ class CloudDenoiser(nn.Module):
         """Codes of clouds (B, n_obs_steps, code) and hands as in :meth:`encode` -> conditions (B, C)."""
         return torch.cat([codes, self.hand(hands)], dim=-1).flatten(1)
 
-    def forward(
-        self, noisy: Tensor, timestep: Tensor, clouds: Tensor, hands: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, noisy: Tensor, timestep: Tensor, clouds: Tensor, hands: Tensor) -> tuple[Tensor, Tensor | None]:
         """What noise there is, and in what state the task.
 
         Args:
