@@ -44,6 +44,7 @@ class DiffusionRecipe:
         mirror: whether to train on the mirror images of the demonstrations too, see :mod:`.symmetry`.
         mix_arms: whether to show each of two arms beside the other as it was in another demonstration, and what is put
             away as it lay in another, see :mod:`.two_arms`.
+        move: whether to train on demonstrations moved through the room that the task has, see :mod:`.moves`.
         observation_noise: standard deviation of the Gaussian noise on normalised observations while training; the
             observations of one history get the same noise, so that their differences are not blurred.
         least_range: dimensions of the state that the demonstrations move by less than this are scaled as if it were
@@ -80,6 +81,7 @@ class DiffusionRecipe:
     fine_share: float = 0.0
     mirror: bool = False
     mix_arms: bool = False
+    move: bool = False
     observation_noise: float = 0.0
     least_range: float = 0.0
     scale_actions: bool = False
@@ -100,6 +102,8 @@ class DiffusionRecipe:
                 f"a horizon of {self.horizon} is too short for {self.n_obs_steps} observations and "
                 f"{self.n_action_steps} executed actions"
             )
+        if self.mix_arms and self.move:
+            raise ValueError("mix_arms and move are for different tasks; choose one of them")
         if self.inference_steps > self.train_timesteps:
             raise ValueError(f"at most {self.train_timesteps} inference steps, not {self.inference_steps}")
 
@@ -112,8 +116,8 @@ _THREE_OBJECTS = (3, 10, 17, 24, 31, 38, 47)
 _THREE_THINGS = (3, 10, 17, 24)
 # The hammer's, the trash's and the lid's in the world, then those of both grippers.
 _TWO_ARMS = (3, 10, 17, 44, 53)
-# The object's in Meta-World's tasks, and that of the step before.
-_NOW_AND_BEFORE = (7, 25)
+# With rotations the object's, and that of the step before.
+_METAWORLD = DiffusionRecipe(width=160, rotations=(7, 25), observation_noise=0.01, int8=True)
 
 _ALOHA = DiffusionRecipe(
     predicts="sample", to_the_end=True, observation_noise=0.01, least_range=0.05, scale_actions=True, int8=True
@@ -150,12 +154,10 @@ RECIPES: Mapping[str, DiffusionRecipe] = MappingProxyType(
             exact_inputs=True,
             int8=True,
         ),
+        "dto/PickPlaceWall-v0": replace(_METAWORLD, steps=12_000, move=True),
         **{
-            f"dto/{task}-v0": DiffusionRecipe(
-                width=160, steps=steps, rotations=_NOW_AND_BEFORE, observation_noise=0.01, int8=True
-            )
+            f"dto/{task}-v0": replace(_METAWORLD, steps=steps)
             for task, steps in (
-                ("PickPlaceWall", 12_000),
                 ("ShelfPlace", 8_000),
                 ("Disassemble", 6_000),
                 ("StickPush", 12_000),

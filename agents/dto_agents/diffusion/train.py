@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,14 +14,18 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import near_a_fit
+from dto_agents.diffusion.moves import room
 from dto_agents.diffusion.policy import KIND, add_noise, answer, describe, make_denoiser, make_scheduler, shown
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.diffusion.symmetry import mirror
-from dto_agents.diffusion.two_arms import TwoArms, put_together, two_arms
+from dto_agents.diffusion.two_arms import put_together, two_arms
 from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
 from dto_agents.training import Report, train_member
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
+
+
+Variation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Windows:
         observed: range of the states' features.
         data: which demonstrations these are.
         acted: range of the actions, where the recipe scales them.
-        arms: the task's two arms, where the recipe puts windows of several demonstrations together.
+        varied: what makes new windows of the drawn ones, where the recipe asks for it: given histories
+            (B, n_obs_steps, D) and sequences (B, horizon, D_a), it returns as many others.
     """
 
     states: Tensor
@@ -41,7 +47,7 @@ class Windows:
     observed: Range
     data: DataDescription
     acted: Range | None = None
-    arms: TwoArms | None = None
+    varied: Variation | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """What a weights file holds of the ranges."""
@@ -76,14 +82,23 @@ def make_windows(
         observed=Range.of(shown(recipe, observations), recipe.least_range),
         data=data,
         acted=Range.of(actions.double()) if recipe.scale_actions else None,
-        arms=two_arms(demonstrations.env_id) if recipe.mix_arms else None,
+        varied=_variation(demonstrations.env_id, recipe),
     )
+
+
+def _variation(env_id: str, recipe: DiffusionRecipe) -> Variation | None:
+    if recipe.mix_arms:
+        return partial(put_together, two_arms(env_id))
+    if recipe.move:
+        space = room(env_id)
+        return lambda histories, sequences: (space.moved(histories), sequences)
+    return None
 
 
 def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module], Tensor]:
     """The loss of a batch drawn at random: mean squared error of the predicted noise, or of the clean sequence."""
     scheduler = make_scheduler(recipe)
-    states, arms = windows.states, windows.arms
+    states, varied = windows.states, windows.varied
     conditions = windows.observed.normalize(shown(recipe, states)).flatten(1)
     size = conditions.shape[1] // recipe.n_obs_steps
     actions = windows.acted.normalize(windows.actions) if windows.acted else windows.actions
@@ -95,10 +110,10 @@ def noise_loss(windows: Windows, recipe: DiffusionRecipe) -> Callable[[nn.Module
             count = round(recipe.fine_share * recipe.batch_size)
             index[:count] = fine[torch.randint(len(fine), (count,))]
         clean = actions[index]
-        if arms is None:
+        if varied is None:
             condition = conditions[index]
         else:
-            histories, clean = put_together(arms, states[index], clean)
+            histories, clean = varied(states[index], clean)
             condition = windows.observed.normalize(shown(recipe, histories)).flatten(1)
         if recipe.observation_noise > 0:
             offset = torch.randn(recipe.batch_size, size).repeat(1, recipe.n_obs_steps)

@@ -53,6 +53,10 @@ class Range:
         centre, half = self._centre_and_half()
         return (normalized.double() * half + centre).float()
 
+    def scale(self, differences: Tensor) -> Tensor:
+        """Differences (..., D) of observations -> float32, those of what :meth:`normalize` returns for them."""
+        return (differences.double() / self._centre_and_half()[1]).float()
+
     def _centre_and_half(self) -> tuple[Tensor, Tensor]:
         half = (self.high - self.low) / 2
         return (self.low + self.high) / 2, torch.where(half > 1e-6, half, torch.ones_like(half))

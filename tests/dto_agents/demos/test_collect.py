@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dto_agents.demos.collect import (
+    GOES_ON,
     Collection,
     _attempts,
     _chosen,
@@ -24,7 +25,7 @@ from dto_agents.demos.robomimic import write_demo, write_file
 from dto_agents.experts import make_expert
 from dto_agents.experts.operators import MULTI, OPERATORS
 
-LIFT, TRANSPORT = "dto/Lift-v0", "dto/Transport-v0"
+LIFT, TRANSPORT, WALL = "dto/Lift-v0", "dto/Transport-v0", "dto/PickPlaceWall-v0"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,23 @@ def test_a_recorded_episode_can_be_replayed_from_its_states():
         np.testing.assert_array_equal(env.unwrapped.get_state(), recording.states[step])
         observation, *_ = env.step(recording.actions[step].astype(np.float32))
     env.close()
+
+
+def test_a_puck_is_brought_on_after_its_success():
+    pytest.importorskip("metaworld")
+    env = gymnasium.make(WALL, terminate_on_success=False)
+    recording, success = record_episode(env, make_expert(WALL), 3)
+    states = recording.observations["state"]
+    away = np.linalg.norm(states[1:, 4:7] - states[1:, 36:39], axis=1)  # after each action
+    first = int(np.argmax(away <= 0.07))
+    assert success and len(recording.actions) == first + 1 + GOES_ON[WALL]
+    assert away[-1] < away[first] - 0.01
+    assert env_args(WALL)["env_kwargs"] == {"terminate_on_success": False}
+    short = gymnasium.make(WALL, max_episode_steps=first + 3, terminate_on_success=False)
+    recording, success = record_episode(short, make_expert(WALL), 3)
+    assert success and len(recording.actions) == first + 3  # the success counts that came before the end
+    env.close()
+    short.close()
 
 
 def test_files_name_what_two_arms_see_as_robomimic_does(tmp_path):

@@ -126,6 +126,6 @@ def test_the_recipe_of_transport_mixes_and_other_tasks_cannot():
     assert recipe.mix_arms
     episode = Episode(np.zeros((20, 59)), np.zeros((20, 14)))
     windows = make_windows(Demonstrations(TRANSPORT, (episode,)), recipe, row(TRANSPORT).layout, episodes=None, seed=0)
-    assert windows.arms is ARMS
+    assert windows.varied is not None and windows.varied.args == (ARMS,)
     with pytest.raises(ValueError, match="dto/AlohaArrangeDesk-v0 has no arms that work side by side"):
         two_arms("dto/AlohaArrangeDesk-v0")
