@@ -69,8 +69,8 @@ def chances(count: int) -> Tensor:
     return 2 * torch.rand(count, 3) - 1
 
 
-# In Meta-World's states: hand, thing, both a step before, goal. The wall stands at y = 0.75 m; all pucks are lifted over
-# it, beside it too.
+# In Meta-World's states: hand, thing, both a step before, goal. The wall stands at y = 0.75 m; every puck is lifted
+# over it, beside it too.
 ROOMS: Mapping[str, Room] = MappingProxyType(
     {
         "dto/PickPlaceWall-v0": Room(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dto_agents.diffusion.policy import add_noise, in_batches, make_scheduler
+from dto_agents.diffusion.policy import add_noise, make_scheduler
 from dto_agents.diffusion.recipe import DiffusionRecipe
 from dto_agents.recipes import check_counts
 from dto_agents.training import Plan, Report, fit, train_member
@@ -103,11 +103,11 @@ def denoising_loss(
 
 
 @torch.no_grad()
-def look_at_all(look: Callable[[Tensor], Tensor], seen: Tensor, recipe: SeeingRecipe, seed: int) -> Codes:
-    """The codes that ``look`` makes of everything seen (N, ...), another view each time."""
+def look_at_all(view: Callable[[], Tensor], recipe: SeeingRecipe, seed: int) -> Codes:
+    """The codes (N, C) of everything demonstrated that ``view`` makes, another view each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Codes(torch.stack([in_batches(look, seen) for _ in range(recipe.views)]), recipe.code_noise)
+        return Codes(torch.stack([view() for _ in range(recipe.views)]), recipe.code_noise)
 
 
 def train_in_two_phases(

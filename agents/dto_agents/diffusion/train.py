@@ -24,7 +24,6 @@ from dto_agents.training import Report, train_member
 from dto_envs.actions import ActionLayout
 from dto_envs.registry import row
 
-
 Variation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.diffusion.features import features
-from dto_agents.diffusion.policy import add_noise, make_scheduler
+from dto_agents.diffusion.policy import add_noise, in_batches, make_scheduler
 from dto_agents.diffusion.seeing import Codes, denoising_loss, look_at_all, train_in_two_phases
 from dto_agents.diffusion.symmetry import mirror, mirror_pictures
 from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
@@ -161,7 +161,7 @@ def train_image_policy(
     windows = make_windows(demonstrations, pictures, recipe, episodes=episodes, seed=seed)
 
     def acting(network: ImageDenoiser) -> Callable[[nn.Module], Tensor]:
-        codes = look_at_all(network.train().look, windows.pictures, recipe, seed)
+        codes = look_at_all(lambda: in_batches(network.train().look, windows.pictures), recipe, seed)
         return denoising_loss(windows.actions, conditions(windows, codes, recipe), recipe)
 
     return train_in_two_phases(

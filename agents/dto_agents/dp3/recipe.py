@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dto_agents.diffusion.moves import ROOMS
 from dto_agents.diffusion.seeing import SeeingRecipe
 from dto_agents.recipes import check_counts
 
@@ -41,5 +42,5 @@ class CloudRecipe(SeeingRecipe):
 
 
 def recipe_for(env_id: str) -> CloudRecipe:
-    """The recipe of ``env_id``: the same everywhere, and small enough for minutes of a CPU."""
-    return CloudRecipe()
+    """The recipe of ``env_id``, small enough for minutes of a CPU: the same wherever there is no room to move in."""
+    return CloudRecipe(move=True, views=16) if env_id in ROOMS else CloudRecipe()

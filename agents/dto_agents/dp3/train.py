@@ -14,10 +14,11 @@ from torch.nn import functional
 from dto_agents import zoo
 from dto_agents.demos.dataset import Demonstrations
 from dto_agents.demos.robomimic import demo_names, open_file
-from dto_agents.diffusion.policy import add_noise, make_scheduler
+from dto_agents.diffusion.moves import Room, chances, room
+from dto_agents.diffusion.policy import add_noise, in_batches, make_scheduler
 from dto_agents.diffusion.seeing import Codes, denoising_loss, look_at_all, train_in_two_phases
 from dto_agents.diffusion.windows import DataDescription, Range, all_states, chosen, normalized_actions, windows_of
-from dto_agents.dp3.network import CloudDenoiser
+from dto_agents.dp3.network import HAND_SIZE, CloudDenoiser
 from dto_agents.dp3.policy import KIND, describe
 from dto_agents.dp3.recipe import CloudRecipe
 from dto_agents.training import Report
@@ -31,22 +32,50 @@ class CloudWindows:
     Attributes:
         clouds: (N, P, 3) float32, normalised, of every demonstrated step.
         hands: (N, 4) float32, normalised.
-        states: (N, 39) float32, normalised, for those that are told what a cloud shows.
+        states: (N, 39) float32, normalised, which codes learn to tell.
+        episodes: (N,) int64, the episode of each step.
         seen: (W, n_obs_steps) int64, the steps that a window's policy sees, oldest first.
         actions: (W, horizon, D_a) float32 action sequences, normalised.
         places: range of the points, m.
         hand_range: range of the hand states.
+        state_range: range of the states.
         data: which demonstrations these are.
+        room: in which they are moved, where the recipe asks for it.
     """
 
     clouds: Tensor
     hands: Tensor
     states: Tensor
+    episodes: Tensor
     seen: Tensor
     actions: Tensor
     places: Range
     hand_range: Range
+    state_range: Range
     data: DataDescription
+    room: Room | None = None
+
+    def moved(self, clouds: Tensor, hands: Tensor, states: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is seen, moved at random through the room; the same where the recipe asks for none.
+
+        Args:
+            clouds: (..., P, 3) of some steps, normalised.
+            hands: (..., 4) and their hands.
+            states: (..., 39) and their states.
+            groups: (...) int64, from 0 up; steps of one group are moved by the same share of the room's reach.
+
+        Returns:
+            As many clouds, hands and states, normalised.
+        """
+        if self.room is None:
+            return clouds, hands, states
+        shares = chances(int(groups.max()) + 1)[groups]
+        by = self.room.reach(self.hand_range.restore(hands)[..., :3]) * shares
+        return (
+            clouds + self.places.scale(by)[..., None, :],
+            hands + self.hand_range.scale(functional.pad(by, (0, HAND_SIZE - 3))),
+            states + self.state_range.scale(self.room.displaced(torch.zeros_like(states), by)),
+        )
 
 
 def make_windows(
@@ -70,15 +99,19 @@ def make_windows(
     index = windows_of(used, recipe)
     states = all_states(used)
     places, hand_range = Range.of(clouds.reshape(-1, 3).double()), Range.of(hands, recipe.least_range)
+    state_range = Range.of(states, recipe.least_range)
     return CloudWindows(
         clouds=places.normalize(clouds),
         hands=hand_range.normalize(hands),
-        states=Range.of(states, recipe.least_range).normalize(states),
+        states=state_range.normalize(states),
+        episodes=torch.arange(len(used)).repeat_interleave(torch.tensor([len(episode) for episode in used])),
         seen=index[:, : recipe.n_obs_steps],
         actions=normalized_actions(used, row(env_id).layout)[index],
         places=places,
         hand_range=hand_range,
+        state_range=state_range,
         data=data,
+        room=room(env_id) if recipe.move else None,
     )
 
 
@@ -118,8 +151,9 @@ def seeing_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Modu
     def loss(network: nn.Module) -> Tensor:
         index = torch.randint(len(windows.actions), (recipe.seeing_batch,))
         clean, seen = windows.actions[index].repeat_interleave(recipe.draws, 0), windows.seen[index]
-        clouds, hands = blurred(windows.clouds[seen], recipe), windows.hands[seen]
-        states = windows.states[seen]
+        each = torch.arange(len(seen))[:, None].expand_as(seen)
+        clouds = blurred(windows.clouds[seen], recipe)
+        clouds, hands, states = windows.moved(clouds, windows.hands[seen], windows.states[seen], each)
         noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             predicted, told = network(noisy, timestep, clouds, hands)
@@ -129,13 +163,19 @@ def seeing_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Modu
     return loss
 
 
+def view(windows: CloudWindows, network: CloudDenoiser, recipe: CloudRecipe) -> Tensor:
+    """Codes and hands (N, code + 4) of all steps in one view: points blurred anew, each episode moved by itself."""
+    clouds, hands, _ = windows.moved(windows.clouds, windows.hands, windows.states, windows.episodes)
+    return torch.cat([in_batches(lambda seen: network.encoder(blurred(seen, recipe)), clouds), hands], dim=-1)
+
+
 def conditions(windows: CloudWindows, codes: Codes, network: CloudDenoiser) -> Callable[[Tensor], Tensor]:
-    """What the second phase's denoiser is told of windows (B,): the codes and the hand."""
+    """What the second phase's denoiser is told of windows (B,): what :func:`view` made of their steps."""
 
     @torch.no_grad()
     def of(index: Tensor) -> Tensor:
-        seen = windows.seen[index]
-        return network.conditions(codes.draw(seen), windows.hands[seen])
+        seen = codes.draw(windows.seen[index])
+        return network.conditions(seen[..., :-HAND_SIZE], seen[..., -HAND_SIZE:])
 
     return of
 
@@ -179,10 +219,7 @@ def train_cloud_policy(
     windows = make_windows(demonstrations, path, recipe, episodes=episodes, seed=seed)
 
     def acting(network: CloudDenoiser) -> Callable[[nn.Module], Tensor]:
-        def look(clouds: Tensor) -> Tensor:
-            return network.encoder(blurred(clouds, recipe))
-
-        codes = look_at_all(look, windows.clouds, recipe, seed)
+        codes = look_at_all(lambda: view(windows, network, recipe), recipe, seed)
         return denoising_loss(windows.actions, conditions(windows, codes, network), recipe)
 
     return train_in_two_phases(

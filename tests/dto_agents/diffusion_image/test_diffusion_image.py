@@ -11,6 +11,7 @@ import dto_envs  # noqa: F401  registers the ids
 from dto_agents import catalogue, zoo
 from dto_agents.base import FilteredAgent
 from dto_agents.demos.dataset import Demonstrations, Episode
+from dto_agents.diffusion.policy import in_batches
 from dto_agents.diffusion.seeing import denoising_loss, look_at_all
 from dto_agents.diffusion_image.network import ImageDenoiser, PictureEncoder
 from dto_agents.diffusion_image.policy import load_policy
@@ -142,10 +143,10 @@ def test_both_phases_learn(recorded):
     seeing = losses(network, seeing_loss(windows, recipe), 60)
     assert np.mean(seeing[-5:]) < 0.5 * np.mean(seeing[:3])
     assert all(parameter.grad is not None for parameter in network.encoders.parameters())
-    codes = look_at_all(network.look, windows.pictures, recipe, seed=0)
+    codes = look_at_all(lambda: in_batches(network.look, windows.pictures), recipe, seed=0)
     assert codes.views.shape == (2, demonstrations.steps, 16) and not codes.views.requires_grad
     assert (codes.views[0] - codes.views[1]).abs().max() > 1e-4, "other squares"
-    again = look_at_all(network.look, windows.pictures, recipe, seed=0)
+    again = look_at_all(lambda: in_batches(network.look, windows.pictures), recipe, seed=0)
     torch.testing.assert_close(again.views, codes.views, rtol=0, atol=0)
     before = [parameter.clone() for parameter in network.encoders.parameters()]
     acting = losses(network.denoiser, denoising_loss(windows.actions, conditions(windows, codes, recipe), recipe), 150)

@@ -15,13 +15,14 @@ import dto_envs  # noqa: F401
 from dto_agents import catalogue, zoo
 from dto_agents.demos.collect import Collection, collect
 from dto_agents.demos.dataset import load_demonstrations
-from dto_agents.diffusion.seeing import Codes
+from dto_agents.diffusion.moves import chances, room
+from dto_agents.diffusion.seeing import look_at_all
 from dto_agents.dp3.network import CloudDenoiser, CloudEncoder
 from dto_agents.dp3.policy import load_policy
-from dto_agents.dp3.recipe import CloudRecipe
-from dto_agents.dp3.train import conditions, make_windows, seeing_loss, train_cloud_policy
+from dto_agents.dp3.recipe import CloudRecipe, recipe_for
+from dto_agents.dp3.train import conditions, make_windows, seeing_loss, train_cloud_policy, view
 
-ENV_ID = "dto/StickPush-v0"
+ENV_ID, WALL = "dto/StickPush-v0", "dto/PickPlaceWall-v0"
 TINY = CloudRecipe(
     width=16,
     blocks=1,
@@ -137,13 +138,55 @@ def test_codes_learn_to_tell_the_state_and_may_be_spared_it(data):
 
 def test_the_second_phase_is_told_what_the_whole_network_would_see(data):
     windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
-    network = CloudDenoiser(TINY, 4).eval()
-    codes = network.encoder(windows.clouds).detach().expand(3, -1, -1)
+    network, sharp = CloudDenoiser(TINY, 4).eval(), replace(TINY, jitter=0.0)
+    codes = look_at_all(lambda: view(windows, network, sharp), sharp, seed=0)
+    assert codes.views.shape == (2, len(windows.clouds), 8 + 4)
     index = torch.tensor([0, 1, len(windows.actions) - 1])
-    told = conditions(windows, Codes(codes, 0.0), network)(index)
+    told = conditions(windows, codes, network)(index)
     seen = windows.seen[index]
     torch.testing.assert_close(told, network.encode(windows.clouds[seen], windows.hands[seen]))
     assert not told.requires_grad
+
+
+def test_what_is_seen_moves_together_through_the_room(data):
+    windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
+    assert windows.room is None
+    still = windows.moved(windows.clouds, windows.hands, windows.states, windows.episodes)
+    assert all(torch.equal(*pair) for pair in zip(still, (windows.clouds, windows.hands, windows.states), strict=True))
+
+    space = replace(room(WALL), past=(0.6, 0.65))  # the stick's hand passes there
+    windows = replace(windows, room=space)
+    torch.manual_seed(1)
+    clouds, hands, states = windows.moved(windows.clouds, windows.hands, windows.states, windows.episodes)
+    # In metres, all of a step has moved by the same, and the gripper's opening has not changed.
+    by = (windows.hand_range.restore(hands) - windows.hand_range.restore(windows.hands))[:, :3]
+    reach = space.reach(windows.hand_range.restore(windows.hands)[:, :3])
+    torch.manual_seed(1)
+    torch.testing.assert_close(by, reach * chances(1), atol=1e-6, rtol=0)
+    assert (by.abs().amax(0) > 1e-3).all()
+    points = windows.places.restore(clouds) - windows.places.restore(windows.clouds)
+    torch.testing.assert_close(points, by[:, None].expand_as(points), atol=1e-6, rtol=0)
+    told = windows.state_range.restore(states) - windows.state_range.restore(windows.states)
+    expected = space.displaced(torch.zeros_like(told), by)
+    torch.testing.assert_close(told, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(hands[:, 3], windows.hands[:, 3])
+
+
+def test_a_view_moves_each_episode_by_itself(data):
+    windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
+    half = len(windows.clouds) // 2
+    windows = replace(windows, room=room(WALL), episodes=(torch.arange(len(windows.clouds)) >= half).long())
+    network = CloudDenoiser(TINY, 4).eval()
+    seen = view(windows, network, replace(TINY, jitter=0.0))
+    by = windows.hand_range.restore(seen[:, -4:]) - windows.hand_range.restore(windows.hands)
+    first, second = by[:half, 0], by[half:, 0]
+    torch.testing.assert_close(first, first[:1].expand_as(first), atol=1e-6, rtol=0)
+    torch.testing.assert_close(second, second[:1].expand_as(second), atol=1e-6, rtol=0)
+    assert (first[0] - second[0]).abs() > 1e-4
+
+
+def test_recipes_move_what_has_room():
+    assert recipe_for(WALL).move and not recipe_for(ENV_ID).move
 
 
 def test_an_episodes_actions_do_not_depend_on_its_neighbours(policy):
