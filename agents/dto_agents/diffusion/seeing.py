@@ -48,11 +48,12 @@ class SeeingRecipe(DiffusionRecipe):
     def __post_init__(self) -> None:
         """Refuse recipes that cannot be trained."""
         super().__post_init__()
-        if self.predicts != "epsilon" or self.fits or self.scale_actions:
-            raise ValueError("predicts, fits and scale_actions are for policies on states")
+        if self.predicts != "epsilon" or self.fits or self.scale_actions or self.mix_arms:
+            raise ValueError("predicts, fits, scale_actions and mix_arms are for policies on states")
         check_counts(self, "seeing_steps", "seeing_batch", "draws", "views")
-        if self.code_noise < 0:
-            raise ValueError(f"code_noise must be 0 or more, not {self.code_noise}")
+        for name in ("code_noise", "state_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
 
     @property
     def all_steps(self) -> int:

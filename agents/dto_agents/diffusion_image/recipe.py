@@ -47,6 +47,8 @@ class ImageRecipe(SeeingRecipe):
         if not self.cameras or not 0 <= self.hand[0] < self.hand[1]:
             raise ValueError(f"cameras and hand must name something, not {self.cameras} and {self.hand}")
         check_counts(self, "keypoints", "code", "crop")
+        if self.move:
+            raise ValueError("move is for policies on states and on point clouds; pictures cannot be moved")
         if self.crop % 4:
             raise ValueError(f"crop must be a multiple of 4, not {self.crop}")
 

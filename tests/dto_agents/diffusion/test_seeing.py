@@ -28,6 +28,9 @@ def test_noise_is_a_share_of_the_codes_deviation_and_the_same_on_all_of_a_window
     assert not noise[..., 2].any() and len(noise[:, 0, 0].unique()) > 500, "of every window another"
 
 
-def test_noise_is_no_negative_number():
-    with pytest.raises(ValueError, match="code_noise must be 0 or more, not -0.1"):
-        SeeingRecipe(code_noise=-0.1)
+def test_recipes_that_make_no_sense_are_refused():
+    for name in ("code_noise", "state_weight"):
+        with pytest.raises(ValueError, match=f"{name} must be 0 or more, not -0.1"):
+            SeeingRecipe(**{name: -0.1})
+    with pytest.raises(ValueError, match="mix_arms are for policies on states"):
+        SeeingRecipe(mix_arms=True)

@@ -236,7 +236,7 @@ def test_the_catalogue_gives_it_pictures_and_puts_filters_behind_it(tmp_path, re
 def test_recipes():
     recipe = recipe_for(LIFT)
     assert recipe.hand == (10, 19) and recipe.hand_rotations == (3,) and recipe.rotations == (3, 13)
-    for name, wrong in (("draws", 0), ("crop", 90), ("cameras", ()), ("hand", (2, 2))):
+    for name, wrong in (("draws", 0), ("crop", 90), ("cameras", ()), ("hand", (2, 2)), ("move", True)):
         with pytest.raises(ValueError, match=name):
             replace(TINY, **{name: wrong})
     with pytest.raises(ValueError, match="whose cameras it knows; not for dto/ToolHang-v0"):
