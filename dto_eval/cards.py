@@ -14,13 +14,14 @@ from dto_eval.statistics import wilson
 
 
 class CardError(ValueError):
-    """The run measures no weights of its own, or other weights than those at hand; the message says which."""
+    """The run measures no weights of its own, or others than those at hand, or its card is taken; the message says."""
 
 
 def note_run(finished: FinishedRun, weights: Path | None = None) -> list[Path]:
     """Note in the cards of a run's trained agent what the run measured of each member.
 
-    A learned filter's run measures the filter; a run of the base policy alone measures the policy.
+    A learned filter's run measures the filter; a run of the base policy alone measures the policy. A card keeps
+    what one agent measured: a layer's behind policies on states is not replaced by that behind policies on pictures.
 
     Args:
         finished: a complete run.
@@ -30,7 +31,8 @@ def note_run(finished: FinishedRun, weights: Path | None = None) -> list[Path]:
         The weights files whose cards were written.
 
     Raises:
-        CardError: the run's agent has no weights, or those at hand are not the ones that ran; nothing is written then.
+        CardError: the run's agent has no weights, those at hand are not the ones that ran, or their cards hold what
+            another agent measured; nothing is written then.
     """
     protocol = finished.run.protocol
     trained = _trained_agent(finished.run)
@@ -43,12 +45,21 @@ def note_run(finished: FinishedRun, weights: Path | None = None) -> list[Path]:
                 f"{finished.path} did not run the weights of {trained} {member.name} that are in "
                 f"{weights or zoo.SHIPPED}; give the folder it ran with --weights"
             )
+        _check_free(entry, protocol.agent)
         records = [record for record in finished.episodes.values() if record.member == member.name]
         if records:
             measured[member.name] = _measurement(finished.run, records)
     for name, measurement in measured.items():
         zoo.note_measurement(entries[name], measurement)
     return [entries[name].path for name in measured]
+
+
+def _check_free(entry: zoo.Entry, agent: str) -> None:
+    """Refuse to replace what another agent measured."""
+    held = (entry.card.get("measured") or {}).get("agent", agent)
+    if held != agent:
+        card = entry.path.with_suffix(".json")
+        raise CardError(f'{card} holds what {held!r} measured; set its "measured" to null to note {agent!r} instead')
 
 
 def _trained_agent(run: Run) -> str:

@@ -71,3 +71,15 @@ def test_other_weights_and_agents_without_any_are_refused(weights, tmp_path):
     with pytest.raises(CardError, match="no trained weights of its own"):
         note_run(fabricated.fill(tmp_path / "other", fabricated.make_run()), weights)
     assert board.run(board.Card(tmp_path / "other", weights)) == 2
+
+
+def test_what_another_agent_measured_is_kept(weights, tmp_path):
+    run = make_run(weights, "diffusion")
+    note_run(fabricated.fill(tmp_path / "run", run), weights)
+    card = weights / "PushT/diffusion/seed42.json"
+    before = card.read_text()
+    other = run.model_copy(update={"protocol": run.protocol.model_copy(update={"agent": "another"})})
+    with pytest.raises(CardError, match="seed42.json holds what 'made-up' measured; set its \"measured\" to null"):
+        note_run(fabricated.fill(tmp_path / "other", other), weights)
+    assert card.read_text() == before
+    assert len(note_run(fabricated.fill(tmp_path / "again", run), weights)) == 2  # the same agent may
