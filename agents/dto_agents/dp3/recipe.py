@@ -43,4 +43,4 @@ class CloudRecipe(SeeingRecipe):
 
 def recipe_for(env_id: str) -> CloudRecipe:
     """The recipe of ``env_id``, small enough for minutes of a CPU: the same wherever there is no room to move in."""
-    return CloudRecipe(move=True, views=16) if env_id in ROOMS else CloudRecipe()
+    return CloudRecipe(move=True, views=16, seeing_steps=6_000) if env_id in ROOMS else CloudRecipe()
