@@ -35,6 +35,7 @@ TINY = CloudRecipe(
     points=32,
     channels=(8, 16),
     code=8,
+    state_weight=10.0,
 )
 
 
