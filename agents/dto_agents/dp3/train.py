@@ -24,6 +24,8 @@ from dto_agents.dp3.recipe import CloudRecipe
 from dto_agents.training import Report
 from dto_envs.registry import row
 
+ASIDE = 0.7  # share of the things that lie alone that codes learn to see elsewhere
+
 
 @dataclass(frozen=True)
 class CloudWindows:
@@ -75,6 +77,34 @@ class CloudWindows:
             clouds + self.places.scale(by)[..., None, :],
             hands + self.hand_range.scale(functional.pad(by, (0, HAND_SIZE - 3))),
             states + self.state_range.scale(self.room.displaced(torch.zeros_like(states), by)),
+        )
+
+    def put_aside(self, clouds: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Most things that lie alone, moved at random and told to be there; only where the recipe asks for a room.
+
+        Thirty demonstrations show a thing in thirty places before it is grasped, and then wherever the hand is: by the
+        hand a network tells where it is, and not where it lies.
+
+        Args:
+            clouds: (B, n_obs_steps, P, 3) of some windows, normalised.
+            states: (B, n_obs_steps, 39) and their states.
+
+        Returns:
+            As many clouds and states, and in which windows something was moved, (B,) bool: what was done there was to
+            grasp it where it had been.
+        """
+        if self.room is None:
+            return clouds, states, torch.zeros(len(clouds), dtype=torch.bool)
+        told = self.state_range.restore(states)
+        aside = self.room.lies_alone(told).all(-1) & (torch.rand(len(clouds)) < ASIDE)
+        by = functional.pad((2 * torch.rand(len(clouds), 1, 2) - 1) * told.new_tensor(self.room.aside), (0, 1))
+        by = by * aside[:, None, None]
+        on = self.room.on_thing(self.places.restore(clouds), told)
+        moved_states = self.room.thing_moved(torch.zeros_like(states), by)
+        return (
+            clouds + self.places.scale(by)[..., None, :] * on[..., None],
+            states + self.state_range.scale(moved_states),
+            aside,
         )
 
 
@@ -154,10 +184,13 @@ def seeing_loss(windows: CloudWindows, recipe: CloudRecipe) -> Callable[[nn.Modu
         each = torch.arange(len(seen))[:, None].expand_as(seen)
         clouds = blurred(windows.clouds[seen], recipe)
         clouds, hands, states = windows.moved(clouds, windows.hands[seen], windows.states[seen], each)
+        clouds, states, aside = windows.put_aside(clouds, states)
         noisy, timestep, noise = add_noise(clean, scheduler)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             predicted, told = network(noisy, timestep, clouds, hands)
-        right = functional.mse_loss(predicted.float(), noise)
+        kept = ~aside.repeat_interleave(recipe.draws, 0)
+        errors = (predicted.float() - noise).square().flatten(1).mean(1)
+        right = (errors * kept).sum() / kept.sum().clamp(min=1)
         return right if told is None else right + recipe.state_weight * functional.mse_loss(told.float(), states)
 
     return loss

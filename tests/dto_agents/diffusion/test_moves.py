@@ -65,9 +65,9 @@ def test_the_state_says_where_its_room_says():
     observed, _ = env.reset(seed=0)
     simulation = env.unwrapped.simulation
     np.testing.assert_allclose(observed[HAND], simulation.data.body("hand").xpos, atol=0.06)
-    np.testing.assert_allclose(observed[ROOM.thing : ROOM.thing + 3], simulation.data.body("obj").xpos, atol=1e-6)
+    np.testing.assert_allclose(observed[ROOM.thing[0] : ROOM.thing[0] + 3], simulation.data.body("obj").xpos, atol=1e-6)
     assert 0.84 <= observed[GOAL][1] <= 0.91 and 0.04 <= observed[GOAL][2] <= 0.31
-    assert observed[ROOM.thing + 2] < ROOM.lying
+    assert observed[ROOM.thing[0] + 2] < ROOM.lying
     env.close()
 
 
@@ -81,6 +81,24 @@ def test_training_varies_what_its_recipe_says():
     moved, sequences = windows.varied(windows.states, windows.actions)
     torch.manual_seed(0)
     assert torch.equal(moved, ROOM.moved(windows.states)) and torch.equal(sequences, windows.actions)
+
+
+def test_a_thing_lies_alone_while_it_is_down_and_the_hand_away():
+    states = torch.zeros(4, 39)
+    states[:, HAND] = torch.tensor([0.0, 0.6, 0.2])
+    states[:, 4:7] = torch.tensor([0.0, 0.6, 0.02])
+    states[1, 2] = 0.05  # the hand has come down
+    states[2, 6] = 0.1  # it is lifted
+    states[3, :3] = torch.tensor([0.09, 0.6, 0.02])
+    assert ROOM.lies_alone(states).tolist() == [True, False, False, True]
+    points = torch.tensor([[0.0, 0.6, 0.03], [0.03, 0.6, 0.0], [0.04, 0.6, 0.02], [0.0, 0.6, 0.06]])
+    assert ROOM.on_thing(points, states[0]).tolist() == [True, True, False, False]
+    by = torch.tensor([0.01, -0.02, 0.0]).expand(4, 3)
+    moved = ROOM.thing_moved(states, by) - states
+    for place in (4, 22):
+        torch.testing.assert_close(moved[:, place : place + 3], by)
+        moved[:, place : place + 3] = 0
+    assert not moved.any()
 
 
 def test_tasks_without_room_are_refused():

@@ -186,6 +186,40 @@ def test_a_view_moves_each_episode_by_itself(data):
     assert (first[0] - second[0]).abs() > 1e-4
 
 
+def test_things_that_lie_alone_are_seen_and_told_elsewhere(data):
+    windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
+    seen = windows.seen
+    clouds, states = windows.clouds[seen], windows.states[seen]
+    same, told, aside = windows.put_aside(clouds, states)
+    assert torch.equal(same, clouds) and torch.equal(told, states) and not aside.any()
+
+    space = replace(room(WALL), lying=0.05)  # a stick lies higher than a puck
+    windows = replace(windows, room=space)
+    torch.manual_seed(0)
+    moved, told, aside = windows.put_aside(clouds, states)
+    alone = space.lies_alone(windows.state_range.restore(states)).all(-1)
+    assert 0.5 < aside.sum() / alone.sum() < 0.9 and not aside[~alone].any() and not alone.all()
+    assert torch.equal(moved[~aside], clouds[~aside]) and torch.equal(told[~aside], states[~aside])
+    by = (windows.state_range.restore(told) - windows.state_range.restore(states))[..., 4:7]
+    assert (by.abs().amax((0, 1)) <= torch.tensor([0.06, 0.03, 0.0]) + 1e-6).all() and by.abs().max() > 0.04
+    torch.testing.assert_close(by[:, 0], by[:, 1], atol=1e-6, rtol=0)
+    points = windows.places.restore(moved) - windows.places.restore(clouds)
+    on = space.on_thing(windows.places.restore(clouds), windows.state_range.restore(states))
+    assert on[aside].any()
+    torch.testing.assert_close(points, by[:, :, None] * on[..., None], atol=1e-6, rtol=0)
+
+
+def test_what_was_done_elsewhere_is_not_learned(data, monkeypatch):
+    windows = make_windows(load_demonstrations(data, ENV_ID), data, TINY, episodes=None, seed=0)
+    everywhere = replace(room(WALL), lying=10.0, alone=-1.0)
+    blind = replace(TINY, state_weight=0.0)
+    network = CloudDenoiser(blind, 4)
+    monkeypatch.setattr("dto_agents.dp3.train.ASIDE", 1.1)
+    assert seeing_loss(replace(windows, room=everywhere), blind)(network) == 0
+    monkeypatch.setattr("dto_agents.dp3.train.ASIDE", 0.0)
+    assert seeing_loss(replace(windows, room=everywhere), blind)(network) > 0
+
+
 def test_recipes_move_what_has_room():
     assert recipe_for(WALL).move and not recipe_for(ENV_ID).move
 
