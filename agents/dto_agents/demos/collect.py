@@ -206,7 +206,7 @@ def env_args(env_id: str) -> dict[str, Any]:
 
 
 def record_episode(env: Any, expert: Any, seed: int) -> tuple[Recording, bool]:
-    """Let ``expert`` play the episode of ``seed``, and on for :data:`GOES_ON` steps where that ends nothing.
+    """Let ``expert`` play the episode of ``seed``; where a task has :data:`GOES_ON`, so many steps beyond its success.
 
     Returns:
         What happened, and whether there was success.

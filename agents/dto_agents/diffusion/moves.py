@@ -13,7 +13,11 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-HAND = slice(0, 3)  # where Meta-World's states say where the hand is
+from dto_agents.experts.metaworld import BEFORE, GOAL, HAND, OBJECT
+
+# Where positions begin in Meta-World's states: the thing's, now and a step before, and of all that moves together.
+_THING = (OBJECT.start, BEFORE + OBJECT.start)
+_TOGETHER = (HAND.start, BEFORE + HAND.start, *_THING, GOAL.start)
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,6 @@ class Room:
     """How far what a state shows can be moved without a difference to what is to be done.
 
     Attributes:
-        places: where the positions begin in the state that move together.
-        goal: where that of the goal does.
-        thing: where that of the thing to be brought there does, now and a step before.
         lying: m, height of a thing that has not been lifted: until then the goal makes no difference.
         before: (3,) largest displacements before the hand is past the obstacle, in m.
         beyond: (3,) and those behind it.
@@ -34,9 +35,6 @@ class Room:
         aside: (2,) largest displacements of the thing alone along the table, for eyes that learn to tell where it lies.
     """
 
-    places: tuple[int, ...]
-    goal: int
-    thing: tuple[int, int]
     lying: float
     before: tuple[float, float, float]
     beyond: tuple[float, float, float]
@@ -55,26 +53,20 @@ class Room:
 
     def displaced(self, states: Tensor, displacements: Tensor) -> Tensor:
         """States (..., D) with all that moves together moved by ``displacements`` (..., 3), in m."""
-        states = states.clone()
-        for place in self.places:
-            states[..., place : place + 3] += displacements
-        return states
+        return _displaced(states, _TOGETHER, displacements)
 
     def thing_moved(self, states: Tensor, displacements: Tensor) -> Tensor:
         """States (..., D) with the thing alone moved by ``displacements`` (..., 3), in m, a step before too."""
-        states = states.clone()
-        for place in self.thing:
-            states[..., place : place + 3] += displacements
-        return states
+        return _displaced(states, _THING, displacements)
 
     def lies_alone(self, states: Tensor) -> Tensor:
         """Whether in states (..., D) the thing lies and the hand is away from it; (...,) bool."""
-        thing = self._thing(states)
+        thing = states[..., OBJECT]
         return (thing[..., 2] < self.lying) & ((thing - states[..., HAND]).norm(dim=-1) > self.alone)
 
     def on_thing(self, points: Tensor, states: Tensor) -> Tensor:
         """Which points (..., P, 3) of what is seen in states (..., D) with a thing that lies alone are its; bool."""
-        apart = points - self._thing(states)[..., None, :]
+        apart = points - states[..., None, OBJECT]
         return (apart[..., :2].norm(dim=-1) < self.radius) & (apart[..., 2].abs() < self.half_height)
 
     def moved(self, histories: Tensor) -> Tensor:
@@ -82,14 +74,17 @@ class Room:
 
         Goals are exchanged where in the newest state nothing has been lifted. Chance comes from torch's generator.
         """
-        goal = slice(self.goal, self.goal + 3)
-        lying = (self._thing(histories)[:, -1, 2] < self.lying)[:, None, None]
+        lying = (histories[:, -1, OBJECT][:, 2] < self.lying)[:, None, None]
         exchanged = histories.clone()
-        exchanged[..., goal] = torch.where(lying, histories.roll(1, 0)[..., goal], histories[..., goal])
+        exchanged[..., GOAL] = torch.where(lying, histories.roll(1, 0)[..., GOAL], histories[..., GOAL])
         return self.displaced(exchanged, self.reach(histories[:, :1, HAND]) * chances(len(histories))[:, None])
 
-    def _thing(self, states: Tensor) -> Tensor:
-        return states[..., self.thing[0] : self.thing[0] + 3]
+
+def _displaced(states: Tensor, places: tuple[int, ...], displacements: Tensor) -> Tensor:
+    states = states.clone()
+    for place in places:
+        states[..., place : place + 3] += displacements
+    return states
 
 
 def chances(count: int) -> Tensor:
@@ -97,14 +92,10 @@ def chances(count: int) -> Tensor:
     return 2 * torch.rand(count, 3) - 1
 
 
-# In Meta-World's states: hand, thing, both a step before, goal. The wall stands at y = 0.75 m; every puck is lifted
-# over it, beside it too.
+# The wall stands at y = 0.75 m; every puck is lifted over it, beside it too.
 ROOMS: Mapping[str, Room] = MappingProxyType(
     {
         "dto/PickPlaceWall-v0": Room(
-            places=(0, 4, 18, 22, 36),
-            goal=36,
-            thing=(4, 22),
             lying=0.03,
             before=(0.04, 0.0, 0.0),
             beyond=(0.04, 0.03, 0.05),

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 import dto_envs  # noqa: F401
 from dto_agents.demos.dataset import Demonstrations, Episode
-from dto_agents.diffusion.moves import HAND, ROOMS, chances, room
+from dto_agents.diffusion.moves import ROOMS, chances, room
 from dto_agents.diffusion.recipe import RECIPES, DiffusionRecipe
 from dto_agents.diffusion.train import make_windows
+from dto_agents.experts.metaworld import GOAL, HAND, OBJECT
 from dto_envs.registry import row
 
 WALL = "dto/PickPlaceWall-v0"
 ROOM = room(WALL)
-GOAL = slice(36, 39)
 
 
 def histories(count: int, *, y: float, height: float, seed: int = 0) -> torch.Tensor:
@@ -65,9 +65,9 @@ def test_the_state_says_where_its_room_says():
     observed, _ = env.reset(seed=0)
     simulation = env.unwrapped.simulation
     np.testing.assert_allclose(observed[HAND], simulation.data.body("hand").xpos, atol=0.06)
-    np.testing.assert_allclose(observed[ROOM.thing[0] : ROOM.thing[0] + 3], simulation.data.body("obj").xpos, atol=1e-6)
+    np.testing.assert_allclose(observed[OBJECT], simulation.data.body("obj").xpos, atol=1e-6)
     assert 0.84 <= observed[GOAL][1] <= 0.91 and 0.04 <= observed[GOAL][2] <= 0.31
-    assert observed[ROOM.thing[0] + 2] < ROOM.lying
+    assert observed[OBJECT][2] < ROOM.lying
     env.close()
 
 
